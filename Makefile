@@ -1,0 +1,88 @@
+# make            build sealfs, sealctl
+# make check      install what the tests need (Debian, as root), build, run unit and mount tests
+# make demo       two real PyTorch trials, child before parent
+# make install    DESTDIR, PREFIX
+# V=1 shows the commands; CC, CFLAGS, LDFLAGS, SANITIZE=address,undefined as usual
+
+PREFIX ?= /usr/local
+BUILD ?= build
+CC ?= cc
+CFLAGS ?= -O2 -g
+V ?=
+Q := $(if $(V),,@)
+VERSION := 0.1.0
+
+PKGS := fuse3 libcrypto jansson
+ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 -DSEALFS_VERSION='"$(VERSION)"' -Iinclude -pthread \
+	-Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wno-unused-parameter \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(CFLAGS)
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS = $(shell pkg-config --libs $(PKGS))
+ALL_LDFLAGS := -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+
+SEAL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/seal/*.c))
+GATE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/gate/*.c))
+MOUNT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/mount/*.c))
+SEALCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/sealctl/*.c))
+UNIT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+FAULT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fault/test_*.c))
+HELPER_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mount/*.c))
+
+PROGRAMS := $(BUILD)/sealfs $(BUILD)/sealctl
+
+all: $(PROGRAMS)
+
+$(BUILD)/sealfs: $(MOUNT_OBJ) $(BUILD)/libgate.a $(BUILD)/libseal.a
+$(BUILD)/sealctl: $(SEALCTL_OBJ) $(BUILD)/libseal.a
+$(PROGRAMS):
+	@echo "  LD   $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+$(BUILD)/libseal.a: $(SEAL_OBJ)
+$(BUILD)/libgate.a: $(GATE_OBJ)
+$(BUILD)/%.a:
+	@echo "  AR   $@"
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(UNIT_BIN) $(FAULT_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libgate.a $(BUILD)/libseal.a
+	@echo "  LD   $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+$(HELPER_BIN): $(BUILD)/%: $(BUILD)/%.o
+	@echo "  LD   $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+# objects are built anew when the flags change
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD); printf '%s\n' '$(CC) $(subst ','\'',$(ALL_CFLAGS))' | cmp -s - $@ || printf '%s\n' '$(CC) $(subst ','\'',$(ALL_CFLAGS))' >$@
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	$(Q)$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+test-programs: $(PROGRAMS) $(UNIT_BIN) $(FAULT_BIN) $(HELPER_BIN)
+
+deps:
+	$(Q)tests/install-deps build test
+check:
+	$(Q)tests/install-deps build test
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) test-programs
+	$(Q)BUILD=$(BUILD) tests/run
+demo:
+	$(Q)tests/install-deps build demo
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) all
+	$(Q)BUILD=$(BUILD) tests/demo/demo
+
+install: all
+	install -D -m 755 $(BUILD)/sealfs $(DESTDIR)$(PREFIX)/bin/sealfs
+	install -D -m 755 $(BUILD)/sealctl $(DESTDIR)$(PREFIX)/bin/sealctl
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 man/*.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 man/*.5
+
+clean:
+	rm -rf $(BUILD)
+
+FORCE:
+.PHONY: all deps check demo install clean test-programs FORCE
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
