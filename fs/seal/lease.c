@@ -1,0 +1,200 @@
+/*
+ * lease - the shared lock of those who write
+ */
+#include "sealfs/lease.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <time.h>
+
+#include "internal.h"
+#include "sealfs/state.h"
+
+#define LOCK_FILE "lock"
+#define TRIES 20
+#define PAUSE_NS 5000000 /* 20 × 5 ms: somewhat longer than anybody holds it in order to look */
+
+static int open_lock(const struct store *store, int dir, int flags)
+{
+	int fd = store->ops->openat(store->ctx, dir, LOCK_FILE, flags | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+	return fd == -ELOOP ? -EINVAL : fd;
+}
+
+static int lock_patiently(const struct store *store, int fd, int type)
+{
+	struct timespec pause = {.tv_nsec = PAUSE_NS};
+	int rc = store->ops->lock(store->ctx, fd, type);
+
+	for (int i = 1; rc == -EAGAIN && i < TRIES; i++) {
+		nanosleep(&pause, NULL);
+		rc = store->ops->lock(store->ctx, fd, type);
+	}
+	return rc == -EAGAIN ? -EBUSY : rc;
+}
+
+/* 1 when the lock that was taken is the one that others will look at: the checkpoint may have been removed in between.
+ */
+static int is_current(const struct store *store, const char *path, int fd)
+{
+	AUTO_FD(dir, store);
+	struct statx ours, there;
+	int rc;
+
+	dir.fd = state_open_dir(store, path, false);
+	if (dir.fd < 0)
+		return dir.fd == -ENOENT ? 0 : dir.fd;
+	rc = store->ops->statx(store->ctx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &ours);
+	if (rc == 0)
+		rc = store_statx(store, dir.fd, LOCK_FILE, &there);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	return ours.stx_ino == there.stx_ino && ours.stx_dev_major == there.stx_dev_major &&
+	       ours.stx_dev_minor == there.stx_dev_minor;
+}
+
+/* Opens and locks. 1 when that is good, 0 when the folder went away meanwhile. */
+static int take(const struct store *store, const char *path, int type, struct held_fd *lock)
+{
+	AUTO_FD(dir, store);
+	int rc;
+
+	held_close(lock);
+	dir.fd = state_open_dir(store, path, true);
+	if (dir.fd < 0)
+		return dir.fd;
+	lock->fd = open_lock(store, dir.fd, O_RDWR | O_CREAT);
+	if (lock->fd < 0)
+		return lock->fd == -ENOENT ? 0 : lock->fd;
+	rc = lock_patiently(store, lock->fd, type);
+	return rc < 0 ? rc : is_current(store, path, lock->fd);
+}
+
+static int acquire(const struct store *store, const char *path, int type, struct lease *lease)
+{
+	AUTO_FD(lock, store);
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < TRIES; i++)
+		rc = take(store, path, type, &lock);
+	if (rc <= 0)
+		return rc < 0 ? rc : -EAGAIN;
+	lease->fd = held_take(&lock);
+	return 0;
+}
+
+int lease_share(const struct store *store, const char *path, struct lease *lease)
+{
+	return acquire(store, path, F_RDLCK, lease);
+}
+
+int lease_seize(const struct store *store, const char *path, struct lease *lease)
+{
+	return acquire(store, path, F_WRLCK, lease);
+}
+
+int lease_exclude(const struct store *store, struct lease *lease)
+{
+	int rc = store->ops->lock(store->ctx, lease->fd, F_WRLCK);
+
+	return rc == -EAGAIN ? -EBUSY : rc;
+}
+
+int lease_downgrade(const struct store *store, struct lease *lease)
+{
+	return store->ops->lock(store->ctx, lease->fd, F_RDLCK);
+}
+
+void lease_drop(const struct store *store, struct lease *lease)
+{
+	if (lease->fd < 0)
+		return;
+	/* Closing is not enough when a child still has a copy of the descriptor. */
+	store->ops->lock(store->ctx, lease->fd, F_UNLCK);
+	store->ops->close(store->ctx, lease->fd);
+	lease->fd = -1;
+}
+
+int lease_held(const struct store *store, const char *path)
+{
+	AUTO_FD(dir, store);
+	AUTO_FD(lock, store);
+
+	dir.fd = state_open_dir(store, path, false);
+	if (dir.fd < 0)
+		return dir.fd == -ENOENT ? 0 : dir.fd;
+	lock.fd = open_lock(store, dir.fd, O_RDONLY | O_NONBLOCK);
+	if (lock.fd < 0)
+		return lock.fd == -ENOENT ? 0 : lock.fd;
+	return store->ops->lock_probe(store->ctx, lock.fd, F_WRLCK);
+}
+
+static int link_failed(const struct store *store, const char *path, unsigned int generation, const char *trial,
+		       const char *reason)
+{
+	struct record record;
+	int rc = record_init(&record, RECORD_END);
+
+	if (rc < 0)
+		return rc;
+	record.generation = generation;
+	record.trial = strdup(trial);
+	record.reason = strdup(reason);
+	/* An id of -1 is never set: this only asks for the thread's own. */
+	record.uid = (uid_t)setfsuid((uid_t)-1);
+	record.gid = (gid_t)setfsgid((gid_t)-1);
+	rc = record.trial && record.reason ? state_end(store, path, &record, NULL) : -ENOMEM;
+	record_free(&record);
+	return rc == -EEXIST ? 0 : rc;
+}
+
+static int end_locked(const struct store *store, const char *path, const char *trial, const char *reason)
+{
+	struct state state;
+	int rc = state_read(store, path, &state);
+
+	if (rc < 0)
+		return rc;
+	switch (state.kind) {
+	case STATE_OPEN:
+		rc = link_failed(store, path, state.generation, trial, reason);
+		break;
+	case STATE_PENDING:
+		rc = -EINVAL;
+		break;
+	case STATE_DAMAGED:
+		rc = -EBADMSG;
+		break;
+	default:
+		break;
+	}
+	state_free(&state);
+	return rc;
+}
+
+int lease_end_dead(const struct store *store, const char *path, const char *trial, const char *reason)
+{
+	AUTO_FD(dir, store);
+	AUTO_FD(lock, store);
+	int rc;
+
+	dir.fd = state_open_dir(store, path, false);
+	if (dir.fd < 0)
+		return dir.fd == -ENOENT ? 0 : dir.fd;
+	/* The file may be missing when locks were never taken. EACCES or EROFS: another one must decide. */
+	lock.fd = open_lock(store, dir.fd, O_RDWR | O_CREAT);
+	if (lock.fd < 0)
+		return lock.fd == -EPERM ? -EACCES : lock.fd;
+	rc = store->ops->lock(store->ctx, lock.fd, F_WRLCK);
+	if (rc < 0)
+		return rc == -EAGAIN ? -EBUSY : rc;
+	/* A checkpoint that was removed and claimed anew has another lock file: this one says nothing about its writer.
+	 */
+	rc = is_current(store, path, lock.fd);
+	if (rc >= 0)
+		rc = rc ? end_locked(store, path, trial, reason) : -EBUSY;
+	store->ops->lock(store->ctx, lock.fd, F_UNLCK);
+	return rc;
+}

@@ -1,0 +1,412 @@
+/*
+ * seal_make - sealing
+ *
+ * The link of N.end is the one thing that makes a checkpoint sealed, and the last thing done. All before it only writes
+ * into the seal folder, which nobody looks at while the checkpoint is open, so any error on the way ends the attempt
+ * and nothing has to be undone; the next attempt writes the folder anew.
+ */
+#include "sealfs/seal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "seal_internal.h"
+#include "state_internal.h"
+
+/* What a file was like when it had been hashed. */
+struct stamp {
+	uint64_t ino;
+	struct statx_timestamp mtime;
+};
+
+struct sealing {
+	const struct store *store;
+	struct seal_job *job;
+	struct seal_place place;
+	struct manifest manifest;
+	struct stamp *stamps; /* one an entry */
+};
+
+static int fail_at(const struct sealing *s, const char *path, int error)
+{
+	struct seal_job *job = s->job;
+	int rc;
+
+	if (error >= 0 || job->error_path)
+		return error;
+	if (!path || strcmp(path, ".") == 0)
+		rc = asprintf(&job->error_path, "%s", job->path);
+	else
+		rc = asprintf(&job->error_path, "%s/%s", job->path, path);
+	if (rc < 0)
+		job->error_path = NULL;
+	return error;
+}
+
+static int check_state(const struct sealing *s)
+{
+	AUTO_STATE state = {0};
+	int rc = state_read(s->store, s->job->path, &state);
+
+	if (rc < 0)
+		return rc;
+	if (state.kind == STATE_DAMAGED)
+		return -EBADMSG;
+	if (state.generation == 0)
+		return state.kind == STATE_SEALED ? -EEXIST : -ENOENT;
+	if (s->job->generation < state.generation || (s->job->generation == state.generation && state.has_end))
+		return -EEXIST;
+	return s->job->generation == state.generation && state.kind == STATE_OPEN ? 0 : -EINVAL;
+}
+
+static struct stamp stamp_of(const struct statx *st)
+{
+	return (struct stamp){.ino = st->stx_ino, .mtime = st->stx_mtime};
+}
+
+static bool same_stamp(const struct stamp *a, const struct statx *st)
+{
+	return a->ino == st->stx_ino && a->mtime.tv_sec == st->stx_mtime.tv_sec &&
+	       a->mtime.tv_nsec == st->stx_mtime.tv_nsec;
+}
+
+static int stat_open(const struct store *store, int fd, struct statx *st)
+{
+	return store->ops->statx(store->ctx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, st);
+}
+
+static int hash_open(struct sealing *s, int fd, struct manifest_entry *entry, struct stamp *stamp)
+{
+	struct statx st;
+	int rc = s->store->ops->fsync(s->store->ctx, fd);
+
+	/* Only now: writing back may itself set the time, over NFS. */
+	if (rc == 0)
+		rc = stat_open(s->store, fd, &st);
+	if (rc < 0)
+		return rc;
+	*stamp = stamp_of(&st);
+	if (st.stx_size != entry->size)
+		return -EAGAIN;
+	rc = digest_file(s->store, fd, entry->size, s->job->threads, &s->job->progress, &entry->digest);
+	if (rc == 0)
+		rc = stat_open(s->store, fd, &st);
+	if (rc < 0)
+		return rc == -EBADMSG ? -EAGAIN : rc;
+	return st.stx_size == entry->size && same_stamp(stamp, &st) ? 0 : -EAGAIN;
+}
+
+static int hash_file(struct sealing *s, size_t i)
+{
+	AUTO_FD(fd, s->store);
+	struct manifest_entry *entry = &s->manifest.entries[i];
+	struct statx st;
+	int rc;
+
+	fd.fd = seal_place_open_file(&s->place, entry->path, &st);
+	/* It was there, and a file, a moment ago. */
+	if (fd.fd == -ENOENT || fd.fd == -EINVAL || fd.fd == -ENOTDIR)
+		return fail_at(s, entry->path, -EAGAIN);
+	rc = fd.fd < 0 ? fd.fd : hash_open(s, fd.fd, entry, &s->stamps[i]);
+	return fail_at(s, entry->path, rc);
+}
+
+static int hash_all(struct sealing *s)
+{
+	for (size_t i = 0; i < s->manifest.count; i++) {
+		int rc = s->manifest.entries[i].type == MANIFEST_FILE ? hash_file(s, i) : 0;
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static void count(struct sealing *s)
+{
+	s->job->files = s->job->bytes = 0;
+	for (size_t i = 0; i < s->manifest.count; i++) {
+		const struct manifest_entry *entry = &s->manifest.entries[i];
+
+		s->job->files += entry->type == MANIFEST_FILE;
+		s->job->bytes += entry->type == MANIFEST_FILE ? entry->size : 0;
+	}
+	if (s->job->bytes_total)
+		atomic_store(s->job->bytes_total, s->job->bytes);
+}
+
+static int scan(struct sealing *s)
+{
+	struct manifest_filter filter = {.live = s->job->live, .skipped = s->job->warn, .arg = s->job->arg};
+	int rc = manifest_scan(s->store, s->place.dir, s->place.name, &filter, &s->manifest);
+
+	if (rc < 0)
+		return fail_at(s, NULL, rc == -ENOENT ? -ENODATA : rc);
+	s->stamps = calloc(s->manifest.count + 1, sizeof(*s->stamps));
+	if (!s->stamps)
+		return -ENOMEM;
+	count(s);
+	return 0;
+}
+
+static bool same_entry(const struct manifest_entry *a, const struct manifest_entry *b)
+{
+	return a->type == b->type && a->size == b->size && a->executable == b->executable &&
+	       strcmp(a->path, b->path) == 0 && (a->type != MANIFEST_SYMLINK || strcmp(a->target, b->target) == 0);
+}
+
+static int check_entry(const struct sealing *s, size_t i, const struct manifest_entry *now)
+{
+	const struct manifest_entry *entry = &s->manifest.entries[i];
+	struct statx st;
+	int rc;
+
+	if (!same_entry(entry, now))
+		return -EAGAIN;
+	if (entry->type != MANIFEST_FILE)
+		return 0;
+	rc = seal_place_stat(&s->place, entry->path, &st);
+	if (rc == -ENOENT || (rc == 0 && !same_stamp(&s->stamps[i], &st)))
+		return -EAGAIN;
+	return rc;
+}
+
+/* Writing has stopped, it is said. A writer that was overlooked must not leave a seal that its own data contradict. */
+static int check_unmoved(const struct sealing *s)
+{
+	AUTO_MANIFEST now = {0};
+	struct manifest_filter filter = {.live = s->job->live};
+	int rc = manifest_scan(s->store, s->place.dir, s->place.name, &filter, &now);
+
+	if (rc < 0)
+		return fail_at(s, NULL, rc == -ENOENT ? -EAGAIN : rc);
+	for (size_t i = 0; i < now.count && i < s->manifest.count; i++) {
+		rc = check_entry(s, i, &now.entries[i]);
+		if (rc < 0)
+			return fail_at(s, s->manifest.entries[i].path, rc);
+	}
+	return now.count == s->manifest.count ? 0 : fail_at(s, NULL, -EAGAIN);
+}
+
+static int format_seal(const struct sealing *s, const struct record *end, char **text, size_t *size)
+{
+	const struct seal_job *job = s->job;
+	struct seal seal = {
+		.checkpoint = end->checkpoint,
+		.generation = job->generation,
+		.trial = end->trial,
+		.host = end->host,
+		.time_ns = end->time_ns,
+		.root = job->root,
+		.files = job->files,
+		.bytes = job->bytes,
+		.parents = (struct seal_parent *)job->parents,
+		.parent_count = job->parent_count,
+	};
+
+	return seal_format(&seal, text, size);
+}
+
+/* A file of the seal folder under a name of its own, finished and durable. */
+struct fresh {
+	char name[sizeof(".new.") + STORE_TOKEN_SIZE];
+};
+
+static int write_fresh(const struct sealing *s, int dir, const char *text, size_t size, struct fresh *out)
+{
+	char token[STORE_TOKEN_SIZE];
+
+	store_token(token);
+	snprintf(out->name, sizeof(out->name), ".new.%s", token);
+	return store_create_file(s->store, dir, out->name, text, size, 0644, 0);
+}
+
+static int write_manifest(struct sealing *s, int dir, struct fresh *out)
+{
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	int rc = manifest_format(&s->manifest, &text, &size, &s->job->root);
+
+	if (rc < 0)
+		return rc;
+	return size > MANIFEST_SIZE_LIMIT ? -EFBIG : write_fresh(s, dir, text, size, out);
+}
+
+static int write_seal(struct sealing *s, int dir, struct record *end, struct fresh *out)
+{
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	int rc = format_seal(s, end, &text, &size);
+
+	if (rc < 0)
+		return rc;
+	end->root = s->job->root;
+	digest_sha256(text, size, &end->seal);
+	return write_fresh(s, dir, text, size, out);
+}
+
+static int remove_fresh(void *arg, const char *name, unsigned char type, uint64_t ino)
+{
+	const struct held_fd *dir = arg;
+	int rc = 0;
+
+	if (strncmp(name, ".new.", 5) == 0 || strncmp(name, ".tmp.", 5) == 0)
+		rc = dir->store->ops->unlinkat(dir->store->ctx, dir->fd, name, 0);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* Whether a file of the folder is the one that will be in the record. */
+static int confirm(const struct sealing *s, int dir, const char *name, size_t limit, const struct digest *expected)
+{
+	AUTO_FREE char *text = NULL;
+	struct digest digest;
+	size_t size;
+	int rc = store_read_file(s->store, dir, name, limit, &text, &size);
+
+	if (rc < 0)
+		return rc;
+	digest_sha256(text, size, &digest);
+	return digest_equal(&digest, expected) ? 0 : -EAGAIN;
+}
+
+/*
+ * One who lost his lease while he hashed must not put his files over those that another one seals: their digests will
+ * be in the record. So all that takes long is done before the look, and only the renames after it. Should even they
+ * come late, as those of a machine that was cut off do, the other one has deleted what they rename; and should they
+ * come in between, he sees that his files are not there.
+ */
+static int put_in_place(const struct sealing *s, struct held_fd *dir, const struct fresh *manifest,
+			const struct fresh *seal)
+{
+	const struct store *store = s->store;
+	int rc = state_has_ended(store, s->job->path, s->job->generation);
+
+	if (rc != 0)
+		return rc < 0 ? rc : -EEXIST;
+	rc = store->ops->renameat2(store->ctx, dir->fd, manifest->name, dir->fd, "manifest", 0);
+	if (rc == 0)
+		rc = store->ops->renameat2(store->ctx, dir->fd, seal->name, dir->fd, "seal", 0);
+	if (rc == 0)
+		rc = store_each_entry(store, dir->fd, remove_fresh, dir);
+	return rc < 0 ? rc : store_sync_dir(store, dir->fd, "");
+}
+
+static int write_folder(struct sealing *s, struct record *end)
+{
+	AUTO_FD(dir, s->store);
+	bool is_file = s->place.top < 0;
+	AUTO_FREE char *folder = state_seal_dir(s->job->path, is_file);
+	struct fresh manifest, seal;
+	int rc;
+
+	if (!folder)
+		return -ENOMEM;
+	dir.fd = store_make_dir(s->store, is_file ? s->place.dir : s->place.top, state_last(folder), 0755);
+	if (dir.fd < 0)
+		return dir.fd;
+	rc = write_manifest(s, dir.fd, &manifest);
+	if (rc == 0)
+		rc = write_seal(s, dir.fd, end, &seal);
+	if (rc == 0)
+		rc = put_in_place(s, &dir, &manifest, &seal);
+	if (rc == 0)
+		rc = confirm(s, dir.fd, "manifest", MANIFEST_SIZE_LIMIT, &end->root);
+	if (rc == 0)
+		rc = confirm(s, dir.fd, "seal", SEAL_SIZE_LIMIT, &end->seal);
+	/* Somebody else is at it, and deletes what is not his. */
+	return rc == -ENOENT ? -EAGAIN : rc;
+}
+
+static int sync_content(const struct sealing *s)
+{
+	int rc = s->place.top < 0 ? 0 : fail_at(s, NULL, store_sync_dir(s->store, s->place.top, ""));
+
+	for (size_t i = 0; rc == 0 && i < s->manifest.count; i++) {
+		const struct manifest_entry *entry = &s->manifest.entries[i];
+
+		if (entry->type == MANIFEST_DIR)
+			rc = fail_at(s, entry->path, store_sync_dir(s->store, s->place.top, entry->path));
+	}
+	return rc;
+}
+
+/* Every directory on the way, up to the export's root: the checkpoint's name must be durable, too. */
+static int sync_ancestors(const struct sealing *s)
+{
+	AUTO_FREE char *path = strdup(s->job->path);
+	char *slash;
+
+	if (!path)
+		return -ENOMEM;
+	do {
+		int rc;
+
+		slash = strrchr(path, '/');
+		*(slash ? slash : path) = '\0';
+		rc = store_sync_dir(s->store, s->store->root, path);
+		/* One that may be searched but not listed can not be opened to be fsynced. Whoever made it has done so.
+		 */
+		if (rc < 0 && rc != -EACCES)
+			return rc;
+	} while (slash);
+	return 0;
+}
+
+static int fill_end(const struct sealing *s, struct record *end)
+{
+	int rc = record_init(end, RECORD_END);
+
+	if (rc < 0)
+		return rc;
+	end->sealed = 1;
+	end->generation = s->job->generation;
+	end->pid = s->job->pid;
+	end->uid = s->job->uid;
+	end->gid = s->job->gid;
+	end->checkpoint = strdup(s->job->path);
+	end->trial = strdup(s->job->trial);
+	return end->checkpoint && end->trial ? 0 : -ENOMEM;
+}
+
+static int seal_with(struct sealing *s, struct record *end)
+{
+	int rc = fill_end(s, end);
+
+	if (rc == 0)
+		rc = scan(s);
+	if (rc == 0)
+		rc = hash_all(s);
+	if (rc == 0)
+		rc = write_folder(s, end);
+	if (rc == 0)
+		rc = sync_content(s);
+	if (rc == 0)
+		rc = sync_ancestors(s);
+	if (rc == 0)
+		rc = check_unmoved(s);
+	return rc < 0 ? rc : state_end(s->store, s->job->path, end, NULL);
+}
+
+int seal_checkpoint(const struct store *store, struct seal_job *job)
+{
+	struct sealing s = {.store = store, .job = job};
+	__attribute__((cleanup(record_free))) struct record end = {0};
+	AUTO_FD(parent, store);
+	AUTO_FD(top, store);
+	const char *last;
+	int rc;
+
+	job->error_path = NULL;
+	rc = check_state(&s);
+	if (rc < 0)
+		return rc;
+	parent.fd = store_open_parent(store, store->root, job->path, &last);
+	rc = parent.fd < 0 ? parent.fd : seal_place_open(store, parent.fd, last, &top, &s.place);
+	if (rc < 0)
+		return rc == -ENOENT ? -ENODATA : rc;
+	rc = seal_with(&s, &end);
+	manifest_free(&s.manifest);
+	free(s.stamps);
+	return rc;
+}

@@ -1,0 +1,278 @@
+/*
+ * state - reading a checkpoint's state
+ */
+#include "sealfs/state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sealfs/seal.h"
+#include "state_internal.h"
+
+#define TRIES 8
+
+static const char *const kind_names[] = {
+	[STATE_ABSENT] = "absent", [STATE_PLAIN] = "plain",   [STATE_PENDING] = "pending", [STATE_OPEN] = "open",
+	[STATE_SEALED] = "sealed", [STATE_FAILED] = "failed", [STATE_DAMAGED] = "damaged",
+};
+
+static const char *const record_words[] = {
+	[RECORD_RESERVE] = "reserve",
+	[RECORD_CLAIM] = "claim",
+	[RECORD_END] = "end",
+};
+
+const char *state_name(enum state_kind kind)
+{
+	return kind <= STATE_DAMAGED ? kind_names[kind] : "?";
+}
+
+void state_free(struct state *state)
+{
+	record_free(&state->reserve);
+	record_free(&state->claim);
+	record_free(&state->end);
+	free(state->damage);
+	*state = (struct state){0};
+}
+
+void state_record_name(char name[STATE_RECORD_NAME_SIZE], unsigned int generation, enum record_kind kind)
+{
+	snprintf(name, STATE_RECORD_NAME_SIZE, "%u.%s", generation, record_words[kind]);
+}
+
+/* Which records the highest generation has. */
+struct listing {
+	unsigned int generation;
+	bool there[RECORD_END + 1];
+};
+
+static int list_entry(void *arg, const char *name, unsigned char type, uint64_t ino)
+{
+	struct listing *listing = arg;
+	const char *dot = strchr(name, '.');
+	uint64_t generation;
+
+	if (!dot || parse_u64(name, (size_t)(dot - name), UINT32_MAX, &generation) < 0 || generation == 0)
+		return 0;
+	for (unsigned int kind = RECORD_RESERVE; kind <= RECORD_END; kind++) {
+		if (strcmp(dot + 1, record_words[kind]) != 0)
+			continue;
+		if (generation > listing->generation)
+			*listing = (struct listing){.generation = (unsigned int)generation};
+		if (generation == listing->generation)
+			listing->there[kind] = true;
+	}
+	return 0;
+}
+
+int state_read_record(const struct store *store, int dir, const char *path, unsigned int generation,
+		      enum record_kind kind, struct record *out, const char **why)
+{
+	char name[STATE_RECORD_NAME_SIZE];
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	int rc;
+
+	state_record_name(name, generation, kind);
+	rc = store_read_file(store, dir, name, RECORD_SIZE_LIMIT, &text, &size);
+	if (rc == -EFBIG || rc == -EINVAL) {
+		*why = rc == -EFBIG ? "it is too large" : "it is not a regular file";
+		return -EBADMSG;
+	}
+	if (rc == 0)
+		rc = record_parse(text, size, out, why);
+	if (rc < 0)
+		return rc;
+	if (out->kind == kind && out->generation == generation && strcmp(out->checkpoint, path) == 0)
+		return 0;
+	record_free(out);
+	*why = "it belongs to another checkpoint or generation";
+	return -EBADMSG;
+}
+
+/* The first damage that is found stays. */
+static int damaged(struct state *state, const char *where, const char *why)
+{
+	state->kind = STATE_DAMAGED;
+	if (state->damage)
+		return 0;
+	if (asprintf(&state->damage, "%s: %s", where, why) >= 0)
+		return 0;
+	state->damage = NULL;
+	return -ENOMEM;
+}
+
+static int read_one(const struct store *store, int dir, const char *path, enum record_kind kind, struct state *out)
+{
+	struct record *const records[] = {&out->reserve, &out->claim, &out->end};
+	bool *const has[] = {&out->has_reserve, &out->has_claim, &out->has_end};
+	char name[STATE_RECORD_NAME_SIZE];
+	const char *why = "it can not be read";
+	int rc = state_read_record(store, dir, path, out->generation, kind, records[kind], &why);
+
+	*has[kind] = rc == 0;
+	if (rc != -EBADMSG && rc != -EPROTO)
+		return rc;
+	state_record_name(name, out->generation, kind);
+	return damaged(out, name, why);
+}
+
+static int read_records(const struct store *store, const char *path, struct state *out)
+{
+	AUTO_FD(dir, store);
+	struct listing listing = {0};
+	int rc;
+
+	dir.fd = state_open_dir(store, path, false);
+	if (dir.fd == -ENOTDIR)
+		return damaged(out, path, "its state folder is not a directory");
+	if (dir.fd < 0)
+		return dir.fd == -ENOENT ? 0 : dir.fd;
+	rc = store_each_entry(store, dir.fd, list_entry, &listing);
+	out->generation = listing.generation;
+	for (unsigned int kind = RECORD_RESERVE; rc == 0 && kind <= RECORD_END; kind++) {
+		if (listing.there[kind])
+			rc = read_one(store, dir.fd, path, kind, out);
+	}
+	return rc;
+}
+
+static int look_at_data(const struct store *store, const char *path, struct state *out)
+{
+	AUTO_FD(parent, store);
+	struct statx st;
+	const char *last;
+	int rc;
+
+	parent.fd = store_open_parent(store, store->root, path, &last);
+	if (parent.fd < 0)
+		return parent.fd == -ENOENT || parent.fd == -ENOTDIR ? 0 : parent.fd;
+	rc = store_statx(store, parent.fd, last, &st);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	out->has_data = true;
+	out->is_file = S_ISREG(st.stx_mode);
+	return 0;
+}
+
+/* Data that nobody here knows of may have been sealed elsewhere. */
+static int look_at_seal(const struct store *store, const char *path, struct state *out)
+{
+	AUTO_FD(dir, store);
+	AUTO_FREE char *folder = state_seal_dir(path, out->is_file);
+	AUTO_FREE char *text = NULL;
+	const char *why = "it is not a regular file";
+	struct seal seal;
+	size_t size;
+	int rc;
+
+	if (!folder)
+		return -ENOMEM;
+	dir.fd = store_open_dir(store, store->root, folder);
+	rc = dir.fd < 0 ? dir.fd : store_read_file(store, dir.fd, "seal", SEAL_SIZE_LIMIT, &text, &size);
+	/* Who may not look into it can not read the data either: to him it is as good as plain. */
+	if (rc == -ENOENT || rc == -ENOTDIR || rc == -ELOOP || rc == -EACCES)
+		return 0;
+	if (rc == 0)
+		rc = seal_parse(text, size, &seal, &why);
+	if (rc == 0) {
+		seal_free(&seal);
+		out->travelled = true;
+		return 0;
+	}
+	if (rc == -EBADMSG || rc == -EPROTO || rc == -EINVAL || rc == -EFBIG)
+		return damaged(out, folder, rc == -EFBIG ? "the seal is too large" : why);
+	return rc;
+}
+
+static int decide(struct state *state)
+{
+	char name[STATE_RECORD_NAME_SIZE];
+
+	if (state->kind == STATE_DAMAGED)
+		return 0;
+	if (state->has_end && !state->has_claim && (!state->has_reserve || state->end.sealed)) {
+		state_record_name(name, state->generation, RECORD_END);
+		return damaged(state, name, "nobody had claimed what ended");
+	}
+	if (state->has_end)
+		state->kind = state->end.sealed ? STATE_SEALED : STATE_FAILED;
+	else if (state->has_claim)
+		state->kind = STATE_OPEN;
+	else if (state->has_reserve)
+		state->kind = STATE_PENDING;
+	else if (state->travelled)
+		state->kind = STATE_SEALED;
+	else
+		state->kind = state->has_data ? STATE_PLAIN : STATE_ABSENT;
+	return 0;
+}
+
+static int read_once(const struct store *store, const char *path, struct state *out)
+{
+	int rc;
+
+	*out = (struct state){0};
+	rc = read_records(store, path, out);
+	if (rc == 0)
+		rc = look_at_data(store, path, out);
+	if (rc == 0 && out->generation == 0 && out->has_data)
+		rc = look_at_seal(store, path, out);
+	if (rc == 0)
+		rc = decide(out);
+	if (rc < 0)
+		state_free(out);
+	return rc;
+}
+
+int state_read(const struct store *store, const char *path, struct state *out)
+{
+	int rc = -EAGAIN;
+
+	/* Records never go away but with their folder: then it is another state that is to be read. */
+	for (int i = 0; i < TRIES && (rc == -EAGAIN || rc == -ENOENT || rc == -ESTALE); i++)
+		rc = read_once(store, path, out);
+	return rc;
+}
+
+const char *state_writer(const struct state *state)
+{
+	if (state->has_claim)
+		return state->claim.trial;
+	return state->has_reserve ? state->reserve.writer : NULL;
+}
+
+bool state_is_writer(const struct state *state, const char *trial)
+{
+	const char *writer = state_writer(state);
+
+	return writer && trial && strcmp(writer, trial) == 0;
+}
+
+int state_has_ended(const struct store *store, const char *path, unsigned int generation)
+{
+	char name[STATE_RECORD_NAME_SIZE];
+	AUTO_FREE char *folder = NULL;
+	AUTO_FREE char *file = NULL;
+	struct statx st;
+	int rc;
+
+	/* Whole paths, unlike elsewhere: whatever a symlink makes of the answer, it only leads to a proper look. */
+	state_record_name(name, generation, RECORD_END);
+	if (asprintf(&folder, "%s/%s", STATE_DIR, path) < 0)
+		folder = NULL;
+	if (!folder || asprintf(&file, "%s/%s", folder, name) < 0) {
+		file = NULL;
+		return -ENOMEM;
+	}
+	rc = store->ops->statx(store->ctx, store->root, folder, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC,
+			       STATX_BASIC_STATS, &st);
+	/* A state that has been removed is over as well. */
+	if (rc == -ENOENT)
+		return 1;
+	if (rc == 0)
+		rc = store->ops->statx(store->ctx, store->root, file, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &st);
+	return rc == 0 ? 1 : rc == -ENOENT ? 0 : rc;
+}

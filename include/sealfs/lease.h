@@ -1,0 +1,38 @@
+/*
+ * lease - a writer's sign of life: a shared lock on .sealfs/state/<checkpoint>/lock
+ *
+ * The lock is an open-file-description lock, so the file system drops it when the holder is gone: at once on a local file
+ * system, after its lease over NFSv4. Nothing here blocks beyond one request to the lock manager. Safety does not rest on it (state.h).
+ */
+#ifndef SEALFS_LEASE_H
+#define SEALFS_LEASE_H
+
+#include "sealfs/store.h"
+
+/* Owned by one holder; not shared by threads without a lock of the caller's. fd -1: not held. */
+struct lease {
+	int fd;
+};
+#define LEASE_INIT { .fd = -1 }
+
+/* Takes it shared, making folder and file if missing. A prober holds it exclusively for a moment, so refusals are retried for up to about 100 ms.
+ * -EBUSY when somebody holds it exclusively for longer (a seal is under way). */
+int lease_share(const struct store *store, const char *path, struct lease *lease);
+/* Takes it exclusively from the start, as who removes a checkpoint does. -EBUSY when anybody holds it for longer than about 100 ms. */
+int lease_seize(const struct store *store, const char *path, struct lease *lease);
+/* Shared to exclusive. -EBUSY when somebody else holds it shared: another mount still writes. The shared one is then still held. */
+int lease_exclude(const struct store *store, struct lease *lease);
+/* Exclusive back to shared. */
+int lease_downgrade(const struct store *store, struct lease *lease);
+void lease_drop(const struct store *store, struct lease *lease);
+
+/* Does anybody live who holds it? 1 yes, 0 no (or there is no lock file), -errno. Takes nothing. */
+int lease_held(const struct store *store, const char *path);
+
+/*
+ * Ends an open generation whose writer is gone: takes the lease exclusively (refused: -EBUSY, the writer lives), looks at the state again, links "failed: <reason>",
+ * drops it. 0 when it is ended now, whoever did it. -EACCES when this user may not decide it.
+ */
+int lease_end_dead(const struct store *store, const char *path, const char *trial, const char *reason);
+
+#endif
