@@ -1,0 +1,491 @@
+/* enter.c - may this one pass? */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sealfs/identity.h"
+#include "sealfs/log.h"
+
+#define AGAIN 1		  /* the state changed under our hands: decide anew */
+#define DECIDE_LIMIT 8	  /* more changes than this in one decision: something else is wrong */
+#define TICK_NS 10000000u /* the resolution of a process's start time */
+
+/* A decision in the making. */
+struct entry {
+	struct gate *gate;
+	struct gate_checkpoint *checkpoint;
+	const struct gate_caller *caller;
+	enum gate_want want;
+	const char *what;
+	struct waiter *waiter;
+	bool (*interrupted)(const void *key);
+	struct gate_view *view;
+	char *trial; /* the caller's, once it was asked for */
+};
+
+static bool wants_change(enum gate_want want)
+{
+	return want == GATE_CHANGE || want == GATE_CREATE || want == GATE_CLAIM;
+}
+
+static int identify(struct entry *entry)
+{
+	if (entry->trial)
+		return 0;
+	int error = identity_of(entry->caller->tid, entry->gate->options.config.trial_env, &entry->trial);
+	if (!error)
+		return 0;
+	if (wants_change(entry->want)) {
+		log_warning("'%s': the process that wants to write (thread %d) can not be seen from here: is it in another pid namespace? run sealfs in the host's",
+			    entry->checkpoint->path, entry->caller->tid);
+		return -EPERM;
+	}
+	entry->trial = strdup("unknown");
+	return entry->trial ? 0 : -ENOMEM;
+}
+
+static int answer(struct entry *entry, enum gate_answer answer)
+{
+	struct gate_checkpoint *checkpoint = entry->checkpoint;
+
+	entry->view->answer = answer;
+	if (answer == GATE_WRITER && wants_change(entry->want) && checkpoint->lease.fd >= 0) {
+		entry->view->changing = true;
+		checkpoint->changes++;
+	}
+	return 0;
+}
+
+/* ---- claiming ---- */
+
+/* Had the root of this process's trial begun before the generation failed? */
+static bool is_survivor(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial,
+			struct identity_process *root)
+{
+	struct record here;
+
+	if (!state->has_end || !state->has_claim || strcmp(state->claim.trial, trial) || record_init(&here, RECORD_CLAIM))
+		return false;
+	bool same_boot = state->end.boot && here.boot && !strcmp(state->end.boot, here.boot);
+	record_free(&here);
+	if (!same_boot || identity_process(caller->tid, root))
+		return false;
+	identity_process(identity_root(root->pid, trial, gate->options.config.trial_env), root);
+	return identity_start_ns(root) + TICK_NS <= state->end.uptime_ns;
+}
+
+/* A trial that wrote into a generation that failed has lost half of its content: it must not open the next one and seal the rest. */
+static int refuse_survivor(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial)
+{
+	struct identity_process root;
+
+	if (!is_survivor(gate, state, caller, trial, &root))
+		return 0;
+	log_warning("'%s': trial '%s' (pid %d, %s) wants to write again, but generation %u, in which it wrote, has failed (%s); start the trial anew",
+		    state->end.checkpoint, trial, root.pid, root.command, state->generation, state->end.reason ? state->end.reason : "");
+	return -EOWNERDEAD;
+}
+
+static int link_claim(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+	struct record record;
+	struct identity_process process = {.pid = 0};
+
+	int error = record_init(&record, RECORD_CLAIM);
+	if (error)
+		return error;
+	if (caller->tid > 0)
+		identity_process(caller->tid, &process);
+	record.pid = process.pid;
+	record.uid = caller->uid;
+	record.gid = caller->gid;
+	free(record.trial);
+	record.trial = strdup(trial);
+	error = record.trial ? state_claim(store, checkpoint->path, &record) : -ENOMEM;
+	if (!error)
+		checkpoint->own = record.generation;
+	record_free(&record);
+	return error;
+}
+
+static int watch_caller(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch)
+{
+	struct trial *seen;
+	int error = watch ? trials_note_writer(checkpoint->gate->trials, trial, caller->tid, &seen)
+			  : trials_get(checkpoint->gate->trials, trial, &seen);
+	if (error)
+		return error;
+	/* the trial has ended and begun again under the same name, and its end is on its way here */
+	if (checkpoint->trial && checkpoint->trial != seen && trial_has_ended(checkpoint->trial)) {
+		trial_put(seen);
+		return -EBUSY;
+	}
+	trial_put(checkpoint->trial);
+	checkpoint->trial = seen;
+	return 0;
+}
+
+int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+
+	if (checkpoint->gate->options.read_only)
+		return -EROFS;
+	if (checkpoint->lease.fd >= 0)
+		return -EBUSY;
+	int error = lease_share(store, checkpoint->path, &checkpoint->lease);
+	if (error)
+		return error;
+	error = watch_caller(checkpoint, caller, trial, watch);
+	if (!error)
+		error = link_claim(checkpoint, caller, trial);
+	if (error) {
+		gate_let_go_(checkpoint);
+		return error;
+	}
+	checkpoint->claimer = true;
+	gate_set_mine_(checkpoint, true);
+	error = gate_reread_(checkpoint);
+	if (error)
+		return error;
+	if (checkpoint->lease.fd < 0)
+		return -EOWNERDEAD; /* ended in the same moment */
+	log_notice("'%s': generation %u opened by trial '%s'", checkpoint->path, checkpoint->own, trial);
+	return 0;
+}
+
+/* The permissions of the directory at the checkpoint's path, 0 if there is none. */
+static mode_t directory_mode(struct gate_checkpoint *checkpoint)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+	struct statx found;
+
+	if (store->ops->statx(store->ctx, store->root, checkpoint->path, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MODE, &found) ||
+	    !S_ISDIR(found.stx_mode))
+		return 0;
+	return found.stx_mode & 07777;
+}
+
+/* A directory like the one that was moved aside, for the create that goes on in it. */
+static int make_anew(struct gate_checkpoint *checkpoint, mode_t mode)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+	int error = store->ops->mkdirat(store->ctx, store->root, checkpoint->path, mode);
+	return error == -EEXIST ? 0 : error;
+}
+
+static int claim(struct entry *entry)
+{
+	struct gate_checkpoint *checkpoint = entry->checkpoint;
+	bool failed = checkpoint->state.kind == STATE_FAILED;
+	bool moved = failed && checkpoint->state.has_data;
+	mode_t mode = moved ? directory_mode(checkpoint) : 0;
+
+	int error = failed ? refuse_survivor(entry->gate, &checkpoint->state, entry->caller, entry->trial) : 0;
+	if (!error)
+		error = gate_claim_(checkpoint, entry->caller, entry->trial, true);
+	if (error == -EEXIST) {
+		error = gate_reread_(checkpoint);
+		return error ? error : AGAIN;
+	}
+	if (error)
+		return error;
+	/* the directory that the caller came through is not the checkpoint's any more: it must walk the path again */
+	if (moved && entry->want == GATE_CREATE) {
+		error = mode ? make_anew(checkpoint, mode) : 0;
+		return error ? error : -ESTALE;
+	}
+	return answer(entry, GATE_WRITER);
+}
+
+/* Another mount of the same trial writes: this one holds the lease too. */
+static int join_lease(struct gate_checkpoint *checkpoint)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+
+	int error = lease_share(store, checkpoint->path, &checkpoint->lease);
+	if (error)
+		return error;
+	checkpoint->own = checkpoint->state.generation;
+	checkpoint->claimer = false;
+	gate_set_mine_(checkpoint, true);
+	if (state_has_ended(store, checkpoint->path, checkpoint->own) == 0)
+		return 0;
+	gate_let_go_(checkpoint);
+	error = gate_reread_(checkpoint);
+	return error ? error : AGAIN;
+}
+
+/* ---- the states ---- */
+
+static int wait_here(struct entry *entry)
+{
+	struct gate_checkpoint *checkpoint = entry->checkpoint;
+	const struct state *state = &checkpoint->state;
+	const char *awaited = state_writer(state);
+	struct identity_process process = {.command = "?"};
+	struct waiter *waiter = entry->waiter;
+
+	if (checkpoint->lost)
+		return -EOWNERDEAD;
+	if (entry->want == GATE_LOOK)
+		return answer(entry, GATE_WAIT);
+	if (!waiter)
+		return -EAGAIN;
+	waiter->generation = state->generation;
+	waiter->tid = entry->caller->tid;
+	waiter->uid = entry->caller->uid;
+	bool first = waiters_count(entry->gate->waiters, &checkpoint->readers) == 0;
+	identity_process(entry->caller->tid, &process);
+	/* set before the waiter is linked: from then on it, and the view beside it, belong to whoever takes it off */
+	entry->view->answer = GATE_WAIT;
+	int error = waiters_park(entry->gate->waiters, waiter, &checkpoint->readers, entry->trial, awaited,
+				 (uint64_t)entry->gate->options.wait_timeout * 1000000000u, entry->interrupted);
+	if (error == -EDEADLK)
+		log_warning("'%s': pid %d (%s) of trial '%s' would wait for trial '%s', which itself waits for '%s': refused (EDEADLK); 'sealctl status' shows the waits",
+			    checkpoint->path, process.pid, process.command, entry->trial, awaited, entry->trial);
+	if (error)
+		return error;
+	if (first)
+		log_notice("'%s': pid %d (%s) of trial '%s' waits for %s (%s, generation %u, on %s); 'sealctl status %s' shows who else",
+			   checkpoint->path, process.pid, process.command, entry->trial, awaited ? awaited : "whoever will write it",
+			   state_name(state->kind), state->generation, state->has_claim ? state->claim.host : "no machine yet",
+			   checkpoint->path);
+	/* a writer of our own wakes us; of another mount's the export must be looked at */
+	if (checkpoint->lease.fd < 0)
+		gate_attend_(checkpoint, 0);
+	return 0;
+}
+
+static int enter_pending(struct entry *entry)
+{
+	struct gate_checkpoint *checkpoint = entry->checkpoint;
+	bool named = checkpoint->state.reserve.writer != NULL;
+
+	int error = identify(entry);
+	if (error)
+		return error;
+	bool writer = state_is_writer(&checkpoint->state, entry->trial);
+	if (!wants_change(entry->want))
+		return writer ? answer(entry, GATE_WRITER) : wait_here(entry);
+	if (writer && entry->want == GATE_CHANGE)
+		return answer(entry, GATE_WRITER);
+	if (writer || (!named && entry->want != GATE_CHANGE))
+		return claim(entry);
+	log_warning("'%s': refused to let trial '%s' change it (EBUSY): reserved by '%s' for trial '%s'", checkpoint->path, entry->trial,
+		    checkpoint->state.reserve.trial, named ? checkpoint->state.reserve.writer : "the first to write in it");
+	return -EBUSY;
+}
+
+static int change_own(struct entry *entry)
+{
+	struct gate_checkpoint *checkpoint = entry->checkpoint;
+	const struct store *store = &entry->gate->options.store;
+
+	if (checkpoint->lease.fd < 0) {
+		gate_judge_(checkpoint);
+		if (checkpoint->state.kind != STATE_OPEN)
+			return AGAIN;
+		int error = checkpoint->lost ? -EOWNERDEAD : join_lease(checkpoint);
+		if (error)
+			return error;
+	}
+	if (checkpoint->ending != ENDING_NONE)
+		return gate_end_now_(checkpoint) ? AGAIN : -EBUSY;
+	/* another machine may have decided that this one is dead */
+	int ended = state_has_ended(store, checkpoint->path, checkpoint->own);
+	if (ended < 0)
+		return ended;
+	if (ended) {
+		int error = gate_reread_(checkpoint);
+		return error ? error : AGAIN;
+	}
+	int error = watch_caller(checkpoint, entry->caller, entry->trial, true);
+	return error ? error : answer(entry, GATE_WRITER);
+}
+
+static int enter_open(struct entry *entry)
+{
+	struct gate_checkpoint *checkpoint = entry->checkpoint;
+
+	int error = identify(entry);
+	if (error)
+		return error;
+	bool writer = state_is_writer(&checkpoint->state, entry->trial);
+	if (writer && wants_change(entry->want))
+		return change_own(entry);
+	if (writer)
+		return checkpoint->lost ? -EOWNERDEAD : answer(entry, GATE_WRITER);
+	if (!wants_change(entry->want))
+		return wait_here(entry);
+	gate_judge_(checkpoint);
+	if (checkpoint->state.kind != STATE_OPEN)
+		return AGAIN;
+	log_warning("'%s': refused to let trial '%s' change it (EBUSY): trial '%s' on %s is writing it", checkpoint->path, entry->trial,
+		    checkpoint->state.claim.trial, checkpoint->state.claim.host);
+	return -EBUSY;
+}
+
+static int enter_failed(struct entry *entry)
+{
+	struct gate_checkpoint *checkpoint = entry->checkpoint;
+	const struct state *state = &checkpoint->state;
+	struct identity_process root;
+
+	if (entry->want == GATE_STAT)
+		return -EOWNERDEAD;
+	int error = identify(entry);
+	if (error)
+		return error;
+	if (entry->want == GATE_CREATE || entry->want == GATE_CLAIM)
+		return claim(entry);
+	/* the trial that may try again sees a plain world: a bare mkdir works for it */
+	if (entry->want == GATE_LOOK) {
+		bool its = state_is_writer(state, entry->trial);
+		entry->view->may_restart = its && !is_survivor(entry->gate, state, entry->caller, entry->trial, &root);
+		return answer(entry, its ? GATE_WRITER : GATE_WAIT);
+	}
+	log_warning("'%s%s%s': thread %d of trial '%s' gets EOWNERDEAD: generation %u by trial '%s' on %s has failed: %s; run that trial again, or 'sealctl rm %s'",
+		    checkpoint->path, *entry->what ? "/" : "", entry->what, entry->caller->tid, entry->trial, state->generation,
+		    state->has_claim ? state->claim.trial : "?", state->end.host, state->end.reason ? state->end.reason : "no reason given",
+		    checkpoint->path);
+	return -EOWNERDEAD;
+}
+
+static int enter_sealed(struct entry *entry)
+{
+	if (wants_change(entry->want))
+		return -EROFS;
+	int error = gate_load_seal_(entry->checkpoint);
+	if (error)
+		return error;
+	entry->view->sealed = gate_sealed_ref(entry->checkpoint->sealed);
+	return answer(entry, GATE_SEALED);
+}
+
+static int enter_damaged(struct entry *entry)
+{
+	struct gate_checkpoint *checkpoint = entry->checkpoint;
+	log_error("'%s': its state can not be read: %s; repair or remove that file on the export", checkpoint->path,
+		  checkpoint->state.damage ? checkpoint->state.damage : "damaged record");
+	return -EBADMSG;
+}
+
+static int decide(struct entry *entry)
+{
+	switch (entry->checkpoint->state.kind) {
+	case STATE_ABSENT:
+		if (!wants_change(entry->want))
+			return answer(entry, GATE_PLAIN);
+		if (identify(entry))
+			return -EPERM;
+		return claim(entry);
+	case STATE_PLAIN:
+		return answer(entry, GATE_PLAIN);
+	case STATE_PENDING:
+		return enter_pending(entry);
+	case STATE_OPEN:
+		return enter_open(entry);
+	case STATE_SEALED:
+		return enter_sealed(entry);
+	case STATE_FAILED:
+		return enter_failed(entry);
+	default:
+		return enter_damaged(entry);
+	}
+}
+
+static void fill_view(struct entry *entry)
+{
+	const struct state *state = &entry->checkpoint->state;
+	entry->view->state = state->kind;
+	entry->view->generation = state->generation;
+	entry->view->has_data = state->has_data;
+	entry->view->is_file = state->is_file;
+	entry->view->anybody = state->kind == STATE_FAILED || (state->kind == STATE_PENDING && !state->reserve.writer);
+}
+
+int gate_enter(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, enum gate_want want, const char *what,
+	       struct waiter *waiter, bool (*interrupted)(const void *key), struct gate_view *view)
+{
+	struct entry entry = {.gate = gate,
+			      .checkpoint = checkpoint,
+			      .caller = caller,
+			      .want = want,
+			      .what = what,
+			      .waiter = waiter,
+			      .interrupted = interrupted,
+			      .view = view};
+
+	memset(view, 0, sizeof(*view));
+	pthread_mutex_lock(&checkpoint->lock);
+	int error = gate_refresh_(checkpoint, !*what);
+	for (int turn = 0; !error; turn++) {
+		fill_view(&entry);
+		error = turn < DECIDE_LIMIT ? decide(&entry) : -EBUSY;
+		if (error != AGAIN)
+			break;
+		error = 0;
+	}
+	pthread_mutex_unlock(&checkpoint->lock);
+	free(entry.trial);
+	return error;
+}
+
+/* What is done by hand is not checked by the kernel's permissions on the way, as a create is. */
+int gate_may_write_(struct gate_checkpoint *checkpoint)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+	const char *path = checkpoint->path, *slash = strrchr(path, '/');
+	char above[PATH_MAX] = ".";
+
+	if (!faccessat(store->root, path, W_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW))
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	if (slash)
+		snprintf(above, sizeof(above), "%.*s", (int)(slash - path), path);
+	return faccessat(store->root, above, W_OK | X_OK, AT_EACCESS) ? -errno : 0;
+}
+
+int gate_claim(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, struct gate_view *view)
+{
+	char *own = NULL;
+	int error = 0;
+
+	memset(view, 0, sizeof(*view));
+	if (!trial || !*trial)
+		error = identity_of(caller->tid, gate->options.config.trial_env, &own);
+	if (error)
+		return error;
+	pthread_mutex_lock(&checkpoint->lock);
+	error = gate_reread_(checkpoint);
+	if (!error)
+		gate_judge_(checkpoint);
+	const struct state *state = &checkpoint->state;
+	const char *name = own ? own : trial;
+	bool open = state->kind == STATE_OPEN;
+	bool for_other = (open || (state->kind == STATE_PENDING && state->reserve.writer)) && !state_is_writer(state, name);
+	if (!error && for_other)
+		error = -EBUSY;
+	else if (!error && open)
+		error = checkpoint->lease.fd >= 0 ? 0 : join_lease(checkpoint);
+	else if (!error && !(error = gate_may_write_(checkpoint)))
+		error = gate_claim_(checkpoint, caller, name, false);
+	if (error == AGAIN || error == -EEXIST)
+		error = -EBUSY;
+	view->state = state->kind;
+	view->generation = state->generation;
+	view->has_data = state->has_data;
+	view->is_file = state->is_file;
+	pthread_mutex_unlock(&checkpoint->lock);
+	free(own);
+	return error;
+}

@@ -1,0 +1,115 @@
+/* internal - what the gate's own files share */
+#ifndef SEALFS_GATE_INTERNAL_H
+#define SEALFS_GATE_INTERNAL_H
+
+#include <pthread.h>
+#include <uthash.h>
+
+#include "sealfs/gate.h"
+#include "sealfs/lease.h"
+#include "sealfs/pool.h"
+
+enum ending {
+	ENDING_NONE,
+	ENDING_CLOSING, /* is to be sealed once the last file that is open for writing is closed */
+	ENDING_SEALING,
+	ENDING_ABANDONING,
+};
+
+struct gate_checkpoint {
+	UT_hash_handle hh;   /* gate->lock */
+	atomic_uint refs;
+	struct gate *gate;
+	char *path;
+	struct wait_point readers; /* waiters' lock */
+	struct wait_point enders;  /* waiters' lock: those who wait for an end under way */
+	_Atomic uint64_t content_device, content_inode;
+
+	pthread_mutex_t lock; /* guards all below */
+	struct state state;
+	bool state_known;
+	uint64_t looked_ns; /* when `state` was read (CLOCK_MONOTONIC) */
+	struct gate_sealed *sealed;
+	char *damage;	    /* why the seal does not hold */
+	struct lease lease; /* held while this mount writes; generation `own` */
+	unsigned int own;
+	bool claimer;	    /* this mount made the claim: it seals; others that joined only let go */
+	bool lost;	    /* its end could not be written; answered as failed here */
+	struct trial *trial;
+	struct gate_write_handle *handles;
+	unsigned int changes;	    /* admitted, not yet made */
+	bool vacated;		    /* its trial renamed or removed all of it */
+	bool end_running;	    /* the end's job is at work (it lets go of the lock while it hashes) */
+	bool wait_lease;	    /* SEALING, but other mounts have not let go yet */
+	enum ending ending;
+	bool by_hand;	    /* the end was asked for by hand: give up when it can not be had soon */
+	char *end_reason;   /* ABANDONING: why */
+	uint64_t end_uptime_ns;	    /* trials that began before may have survivors; 0: there are none */
+	struct gate_outcome outcome;
+	struct gate_checkpoint *mine_prev, *mine_next; /* gate->lock: those with a lease */
+	bool is_mine;
+
+	/* gate->lock: attention of the loop */
+	struct gate_checkpoint *timed_prev, *timed_next;
+	bool is_timed, poll_running;
+	uint64_t attention_ns, interval_ns;
+	int watch; /* inotify, -1 */
+	struct pool_job end_job, poll_job;
+};
+
+struct gate {
+	struct gate_options options;
+	struct waiters *waiters;
+	struct trials *trials;
+	struct pool *pool;
+	pthread_mutex_t lock;
+	struct gate_checkpoint *by_path; /* lock */
+	struct gate_checkpoint *mine;	 /* lock */
+	struct gate_checkpoint *timed;	 /* lock */
+	bool stopping;			 /* lock */
+	int inotify, event;
+	pthread_t thread;
+	bool started;
+};
+
+/* ---- gate.c: under checkpoint->lock ---- */
+int gate_refresh_(struct gate_checkpoint *checkpoint, bool even_if_sealed);
+/* Reads the state anew, whatever is known. */
+int gate_reread_(struct gate_checkpoint *checkpoint);
+
+/* ---- enter.c: under checkpoint->lock ---- */
+/* May the thread, with the ids it has now, write what is at the checkpoint's path, or make it? 0, -EACCES, -EROFS, … */
+int gate_may_write_(struct gate_checkpoint *checkpoint);
+/* Makes this mount the holder of a new generation. With `watch` the caller's process is watched as a writer. */
+int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch);
+void gate_let_go_(struct gate_checkpoint *checkpoint);
+void gate_set_mine_(struct gate_checkpoint *checkpoint, bool mine);
+int gate_load_seal_(struct gate_checkpoint *checkpoint);
+/* An open generation that is not this mount's: if its writer is gone, it is ended and the state is read anew. */
+void gate_judge_(struct gate_checkpoint *checkpoint);
+/* What readers that wait for generation `of` are to be told now; 1: go on waiting. */
+int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of);
+
+/* ---- end.c ---- */
+/* Under checkpoint->lock: begins to end an open checkpoint of this mount. */
+void gate_begin_end_(struct gate_checkpoint *checkpoint, const char *failure, bool by_hand);
+void gate_end_job_(struct pool_job *job);
+void gate_trial_ended_(void *arg, struct trial *trial, const char *failure);
+/* An end that has not begun its work, and has nothing to hash, is made on the spot: true if it was. For a trial whose next command comes at once. */
+bool gate_end_now_(struct gate_checkpoint *checkpoint);
+void gate_attention_end_(struct gate_checkpoint *checkpoint);
+
+/* ---- watch.c ---- */
+void *gate_loop_(void *arg);
+void gate_kick_(void *arg);
+/* The loop looks at the checkpoint in `delay_ns`, or sooner if that was said before. */
+void gate_attend_(struct gate_checkpoint *checkpoint, uint64_t delay_ns);
+void gate_poll_job_(struct pool_job *job);
+/* Tells readers and enders what came of it. Without locks. */
+void gate_tell_(struct gate_checkpoint *checkpoint);
+
+/* ---- verify.c ---- */
+int gate_checks_init_(struct gate_sealed *sealed);
+void gate_checks_free_(struct gate_sealed *sealed);
+
+#endif

@@ -1,0 +1,188 @@
+/*
+ * gate - who may pass, who waits, when a checkpoint ends
+ *
+ * One object a mount. Knows nothing of FUSE: requests come as "this thread wants to read in that checkpoint" and, when they have to wait, as a
+ * waiter (waiters.h) that is resumed from another thread. Nothing here waits for a trial; functions may block for the export's I/O.
+ *
+ * Locks: a checkpoint's own lock guards its state; it is taken before the waiters' lock, never two at once; none is held when a waiter is resumed.
+ */
+#ifndef SEALFS_GATE_H
+#define SEALFS_GATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "sealfs/config.h"
+#include "sealfs/manifest.h"
+#include "sealfs/seal.h"
+#include "sealfs/state.h"
+#include "sealfs/store.h"
+#include "sealfs/trials.h"
+#include "sealfs/waiters.h"
+
+struct gate;
+struct gate_checkpoint;
+
+struct gate_options {
+	struct store store;
+	struct config config;	    /* owned by the caller, outlives the gate */
+	char *export_path;	    /* absolute, for inotify and messages */
+	unsigned int wait_timeout;  /* seconds, 0: none */
+	bool verify;		    /* check content against the seal before the first open is answered */
+	bool read_only;
+	/* The kernel's caches of this checkpoint's names must go. Called without locks, from a thread of the gate's. */
+	void (*forget)(void *arg, const char *path);
+	void *arg;
+};
+
+/* NULL when memory or descriptors are out. gate_start() starts its threads (after the process went to the background). */
+struct gate *gate_create(const struct gate_options *options);
+int gate_start(struct gate *gate);
+/* Wakes everybody that waits with -ENOTCONN: the mount goes away. */
+void gate_abort(struct gate *gate);
+/* Abandons what is still open for writing on this mount, frees. Nothing else may be using the gate any more. */
+void gate_destroy(struct gate *gate);
+
+const struct store *gate_store(const struct gate *gate);
+const struct config *gate_config(const struct gate *gate);
+
+/* Who asks. */
+struct gate_caller {
+	pid_t tid;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* What is sealed, immutable once it is there; reference-counted, shared by all that have something of it open. */
+struct gate_file_check;
+struct gate_sealed {
+	atomic_uint refs;
+	struct manifest manifest;
+	struct digest root;
+	struct gate_file_check *checks; /* one a manifest entry (verify.c) */
+	char *path;
+};
+struct gate_sealed *gate_sealed_ref(struct gate_sealed *sealed);
+void gate_sealed_put(struct gate_sealed *sealed);
+
+/* The checkpoint at `path` (below the export's root). A reference; NULL when memory is out. */
+struct gate_checkpoint *gate_checkpoint_get(struct gate *gate, const char *path);
+struct gate_checkpoint *gate_checkpoint_ref(struct gate_checkpoint *checkpoint);
+void gate_checkpoint_put(struct gate_checkpoint *checkpoint);
+const char *gate_checkpoint_path(const struct gate_checkpoint *checkpoint);
+
+enum gate_want {
+	GATE_LOOK,   /* to look a name up: never waits, is only told that it would have to */
+	GATE_READ,   /* to read content, a listing, or a link */
+	GATE_STAT,   /* to read attributes: as GATE_READ, but a refusal is not worth a line in the log */
+	GATE_CHANGE, /* to change something inside that is there: never opens a new generation */
+	GATE_CREATE, /* to make a name inside, or to open a file for writing: opens a pending or failed checkpoint */
+	GATE_CLAIM,  /* to make the checkpoint itself, or to open it by hand */
+};
+
+enum gate_answer {
+	GATE_PLAIN = 1, /* an ordinary directory or file, or nothing at all */
+	GATE_WRITER,	/* the caller's trial writes here */
+	GATE_SEALED,
+	GATE_WAIT,	/* GATE_LOOK: a reader of something unsealed. Otherwise: `waiter` was linked; hands off the request */
+};
+
+struct gate_view {
+	enum gate_answer answer;
+	enum state_kind state;
+	unsigned int generation;
+	bool has_data; /* something is at the checkpoint's path */
+	bool is_file;
+	struct gate_sealed *sealed; /* GATE_SEALED: a reference, for the caller to put */
+	bool anybody;	  /* whoever creates something now becomes its writer */
+	bool may_restart; /* GATE_LOOK at a failed one by the trial that failed: this process may begin the next generation */
+	bool changing; /* a change was admitted: gate_change_done() is due once it is made; sealing waits for it */
+};
+
+/*
+ * Decides. 0 and *view, or -errno: -EOWNERDEAD (failed), -EBADMSG (damaged, or the seal does not hold), -EROFS, -EBUSY (another trial's), -ESTALE (a failed
+ * generation's content was moved aside for the caller's new one: walk the path again), -EDEADLK, -EINTR, -EACCES, …
+ * With GATE_READ, GATE_STAT and a waiter, a wait links the waiter (its key and resume set; `interrupted` as in waiters_park()); without one it is -EAGAIN.
+ * `what` names the object for the log (relative to the checkpoint, "" for itself).
+ */
+int gate_enter(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, enum gate_want want, const char *what,
+	       struct waiter *waiter, bool (*interrupted)(const void *key), struct gate_view *view);
+
+void gate_change_done(struct gate *gate, struct gate_checkpoint *checkpoint);
+
+/* A file that is open for writing on this mount. Embedded in the caller's handle. */
+struct gate_write_handle {
+	struct gate_write_handle *prev, *next;
+	struct gate_checkpoint *checkpoint;
+	pid_t tid; /* who opened it */
+	bool counts; /* it is open in the generation that this mount writes; under the checkpoint's lock */
+};
+/* Between gate_enter(GATE_CREATE) that said GATE_WRITER and its gate_change_done(). Takes a reference on the checkpoint. */
+void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pid_t tid, struct gate_write_handle *handle);
+/* Harmless on a handle that was never opened (zero). */
+void gate_write_closed(struct gate *gate, struct gate_write_handle *handle);
+
+/* What of the checkpoint's path is in the export now: the inode of its content, so that one of an older generation is recognised. 0: not known. */
+void gate_set_content(struct gate_checkpoint *checkpoint, uint64_t device, uint64_t inode);
+bool gate_content_is(struct gate_checkpoint *checkpoint, uint64_t device, uint64_t inode);
+/* The trial that writes has renamed or removed all of it: with nothing there at its end, that is no failure. Any change afterwards takes it back. */
+void gate_vacated(struct gate_checkpoint *checkpoint);
+bool gate_content_known(struct gate_checkpoint *checkpoint);
+
+/*
+ * Content check (verify.c). `index` is the manifest entry; `fd` is open on the file, `attributes` fresh. 0: it is what was sealed; -EBADMSG: it is not (logged); 1: it is
+ * being read, the waiter is resumed with 0 (ask again) or an error. -EAGAIN without a waiter. The descriptor stays the caller's.
+ */
+int gate_verify(struct gate *gate, struct gate_sealed *sealed, size_t index, int fd, const struct stat *attributes, struct waiter *waiter,
+		bool (*interrupted)(const void *key));
+
+/* Interrupts the waiter with this key; harmless when there is none. */
+void gate_interrupt(struct gate *gate, const void *key);
+
+/* ---- ends by hand (control) ---- */
+
+/* How the last attempt to end a checkpoint on this mount went. */
+struct gate_outcome {
+	int result; /* 0 sealed; -EOWNERDEAD abandoned; other -errno: could not be sealed and is still open */
+	unsigned int generation;
+	struct digest root;
+	uint64_t files, bytes;
+	double seconds;
+	bool vacated;	   /* nothing was left of it, by its own trial's doing */
+	char message[512]; /* for people, when result is not 0 */
+};
+
+/* Starts to seal; plain data are claimed first. 0: started (wait with gate_wait_end), -errno with *why filled. */
+int gate_seal(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, char *why, size_t why_size);
+/* Links the waiter until no end is under way on this mount: 0 linked; 1: nothing is under way, *outcome is filled. */
+int gate_wait_end(struct gate *gate, struct gate_checkpoint *checkpoint, struct waiter *waiter, bool (*interrupted)(const void *key),
+		  struct gate_outcome *outcome);
+int gate_abandon(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *reason, char *why,
+		 size_t why_size);
+/* `trial` NULL or "": the caller's. `hold` (may be NULL) gets a reference on the trial. */
+int gate_claim(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, struct gate_view *view);
+int gate_reserve(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *writer,
+		 unsigned int *generation);
+int gate_remove(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller);
+
+/* A wrapper's sign of life. */
+int gate_run_begin(struct gate *gate, const char *trial, struct trial **out);
+/* reason NULL: the command ended well. The checkpoints that the trial had open on this mount (references, NULL-terminated, allocated) begin to end. */
+int gate_run_end(struct gate *gate, struct trial *trial, const char *reason, struct gate_checkpoint ***ending);
+
+/* For status. */
+struct gate_status {
+	struct state state; /* state_free() */
+	bool sealing;
+	bool ours;	    /* this mount holds the lease */
+	char error[512];    /* why the last end failed, or what is damaged */
+};
+int gate_status(struct gate *gate, struct gate_checkpoint *checkpoint, struct gate_status *out);
+void gate_each_waiter(struct gate *gate, struct gate_checkpoint *checkpoint,
+		      void (*each)(void *arg, const struct waiter *waiter, const char *trial), void *arg);
+void gate_each_write_handle(struct gate *gate, struct gate_checkpoint *checkpoint,
+			    void (*each)(void *arg, const struct gate_write_handle *handle), void *arg);
+/* Every checkpoint that this mount knows of; called without locks on a snapshot. */
+void gate_each_checkpoint(struct gate *gate, void (*each)(void *arg, struct gate_checkpoint *checkpoint), void *arg);
+
+#endif
