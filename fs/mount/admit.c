@@ -1,0 +1,104 @@
+/* admit.c - a node meets the gate */
+#include "mount.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "sealfs/log.h"
+
+static const char *last_component(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+int name_hidden(struct mount *mount, struct node *parent, const char *name)
+{
+	unsigned int depth = parent->depth + 1;
+	bool hidden = (parent == mount->nodes.root && !strcmp(name, ".sealfs")) || !strncmp(name, ".nfs", 4) ||
+		      (depth == mount->depth && state_name_is_sidecar(name)) || (parent->checkpoint && !strcmp(name, ".seal"));
+	return hidden ? -ENOENT : 0;
+}
+
+/* Is the directory through which the node was reached still the checkpoint's? */
+static int check_content(struct mount *mount, struct node_home *home)
+{
+	struct stat attributes;
+	struct timespec born;
+
+	if (home->orphan)
+		return -ESTALE;
+	if (!gate_content_known(home->checkpoint)) {
+		const struct store *store = gate_store(mount->gate);
+		/* the parent directories are above all checkpoints: a symlink put there leads to another inode, which is refused */
+		int error = node_attributes(store->root, gate_checkpoint_path(home->checkpoint), &attributes, &born);
+		if (error)
+			return error == -ENOENT ? -ESTALE : error;
+		gate_set_content(home->checkpoint, attributes.st_dev, attributes.st_ino);
+	}
+	return gate_content_is(home->checkpoint, home->top.device, home->top.inode) ? 0 : -ESTALE;
+}
+
+int admit(struct mount *mount, struct node *node, const char *name, const struct gate_caller *caller, enum gate_want want,
+	  struct admission *admission)
+{
+	memset(&admission->view, 0, sizeof(admission->view));
+	admission->mount = mount;
+	admission->live = false;
+	admission->view.answer = GATE_PLAIN;
+	node_home(&mount->nodes, node, &admission->home);
+	struct node_home *home = &admission->home;
+	if (!home->checkpoint)
+		return 0; /* above checkpoints, or unlinked and only open any more */
+	char *const *live = gate_config(mount->gate)->live;
+	bool itself = !*home->path && !name;
+	admission->live = !itself && manifest_name_live(live, name ? name : last_component(home->path));
+	if (admission->live)
+		return 0;
+	/* an unlinked file of the checkpoint's that is still open is in nobody's seal; a promise has no inode to compare */
+	int error = node->promise ? 0 : check_content(mount, home);
+	if (!error)
+		error = gate_enter(mount->gate, home->checkpoint, caller, want, home->path, NULL, NULL, &admission->view);
+	/* the content may have been moved aside while the gate decided */
+	if (!error && admission->view.changing && !node->promise)
+		error = check_content(mount, home);
+	return error;
+}
+
+void admission_end(struct admission *admission)
+{
+	if (admission->view.changing)
+		gate_change_done(admission->mount->gate, admission->home.checkpoint);
+	admission->view.changing = false;
+	gate_sealed_put(admission->view.sealed);
+	admission->view.sealed = NULL;
+	node_home_put(&admission->home);
+}
+
+struct manifest_entry *sealed_entry(struct gate_sealed *sealed, const char *path)
+{
+	return manifest_find(&sealed->manifest, *path ? path : ".");
+}
+
+static mode_t entry_type(const struct manifest_entry *entry)
+{
+	return entry->type == MANIFEST_DIR ? S_IFDIR : entry->type == MANIFEST_SYMLINK ? S_IFLNK : S_IFREG;
+}
+
+int sealed_matches(struct gate_sealed *sealed, const struct manifest_entry *entry, const struct stat *attributes)
+{
+	const char *what = NULL;
+
+	if ((attributes->st_mode & S_IFMT) != entry_type(entry))
+		what = "its type differs";
+	else if (entry->type != MANIFEST_DIR && (uint64_t)attributes->st_size != entry->size)
+		what = "its size differs";
+	else if (entry->type == MANIFEST_FILE && !(attributes->st_mode & S_IXUSR) == entry->executable)
+		what = "its executable bit differs";
+	if (!what)
+		return 0;
+	log_error("'%s': '%s': %s: it is not what was sealed (EBADMSG); restore it on the export, or 'sealctl rm %s'", sealed->path, entry->path,
+		  what, sealed->path);
+	return -EBADMSG;
+}

@@ -1,0 +1,199 @@
+/* dir.c - listings */
+#include "mount.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel.h"
+#include "sealfs/log.h"
+
+#define LISTING_SIZE 32768 /* bytes of directory entries read at once */
+
+struct raw_entry {
+	uint64_t ino;
+	int64_t next;
+	uint16_t size;
+	uint8_t type;
+	char name[];
+};
+
+/* A sealed directory shows what its manifest has, and live files. */
+static bool shown(struct mount *mount, const struct handle *handle, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return true;
+	if (name_hidden(mount, handle->node, name))
+		return false;
+	if (!handle->sealed || manifest_name_live(gate_config(mount->gate)->live, name))
+		return true;
+	const char *below = handle->sealed_path;
+	if (snprintf(path, sizeof(path), "%s%s%s", below, *below ? "/" : "", name) >= (int)sizeof(path))
+		return false;
+	return sealed_entry(handle->sealed, path) != NULL;
+}
+
+/* How many entries of the manifest stand directly in this directory. */
+static size_t expected_count(const struct handle *handle)
+{
+	size_t first, end, count = 0, prefix = strlen(handle->sealed_path);
+
+	manifest_range(&handle->sealed->manifest, handle->sealed_path, &first, &end);
+	for (size_t i = first; i < end; i++) {
+		const char *rest = handle->sealed->manifest.entries[i].path + (prefix ? prefix + 1 : 0);
+		count += !strchr(rest, '/');
+	}
+	return count;
+}
+
+/* Is everything there that was sealed? Asked once an open, so that a listing is never silently shorter. */
+static int check_complete(struct mount *mount, struct handle *handle)
+{
+	char buffer[LISTING_SIZE] __attribute__((aligned(8)));
+	size_t found = 0, expected = expected_count(handle);
+	ssize_t size;
+
+	while ((size = syscall(SYS_getdents64, handle->fd, buffer, sizeof(buffer))) > 0) {
+		for (char *at = buffer; at < buffer + size; at += ((struct raw_entry *)at)->size) {
+			const char *name = ((struct raw_entry *)at)->name;
+			bool counts = strcmp(name, ".") && strcmp(name, "..") && shown(mount, handle, name) &&
+				      !manifest_name_live(gate_config(mount->gate)->live, name);
+			found += counts;
+		}
+	}
+	if (size < 0 || lseek(handle->fd, 0, SEEK_SET) < 0)
+		return -errno;
+	if (found == expected)
+		return 0;
+	log_error("'%s': of %zu names sealed in '%s', %zu are missing on the export (EBADMSG); restore them, or 'sealctl rm %s'",
+		  handle->sealed->path, expected, *handle->sealed_path ? handle->sealed_path : ".", expected - found, handle->sealed->path);
+	return -EBADMSG;
+}
+
+static int open_directory(struct mount *mount, struct node *node, struct admission *admission, struct handle **out)
+{
+	int fd = openat(node->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	struct handle *handle = handle_new(mount, node, fd);
+	if (!handle) {
+		close(fd);
+		return -ENOMEM;
+	}
+	int error = 0;
+	if (admission->view.answer == GATE_SEALED && !admission->live) {
+		handle->sealed = admission->view.sealed;
+		admission->view.sealed = NULL;
+		handle->sealed_path = strdup(admission->home.path);
+		error = handle->sealed_path ? check_complete(mount, handle) : -ENOMEM;
+	}
+	if (error)
+		handle_free(mount, handle);
+	else
+		*out = handle;
+	return error;
+}
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *mount = mount_of(req);
+	struct node *node = node_of(mount, ino);
+	struct admission admission = {.mount = mount};
+	struct handle *handle = NULL;
+	int error;
+
+	/* glibc's opendir() always sets O_NONBLOCK, and O_DIRECTORY with it: only a plain open() may ask not to wait */
+	bool may_wait = !(fi->flags & O_NONBLOCK) || fi->flags & O_DIRECTORY;
+	{
+		AS_CALLER(req);
+		error = admit_reader(req, node, GATE_READ, may_wait, &admission);
+		if (!error && node->promise)
+			error = -ESTALE; /* it has come true */
+		if (!error)
+			error = open_directory(mount, node, &admission, &handle);
+		admission_end(&admission);
+	}
+	if (error == 1)
+		return; /* parked */
+	if (error) {
+		reply_status(req, error);
+		return;
+	}
+	uint32_t flags = handle->sealed && *handle->sealed_path ? KERNEL_FOPEN_CACHE_DIR | KERNEL_FOPEN_KEEP_CACHE : 0;
+	struct kernel_open_out out = {.fh = (uint64_t)(uintptr_t)handle, .open_flags = flags};
+	if (fuse_reply_buf(req, (const char *)&out, sizeof(out)))
+		handle_free(mount, handle);
+}
+
+/* Copies what is shown of one buffer of entries into the answer; false when it is full. */
+static bool add_entries(fuse_req_t req, struct mount *mount, const struct handle *handle, char *buffer, ssize_t size, char *answer,
+			size_t answer_size, size_t *used)
+{
+	for (char *at = buffer; at < buffer + size; at += ((struct raw_entry *)at)->size) {
+		struct raw_entry *raw = (struct raw_entry *)at;
+		struct stat attributes = {.st_ino = raw->ino, .st_mode = (mode_t)raw->type << 12};
+		if (!shown(mount, handle, raw->name))
+			continue;
+		size_t need = fuse_add_direntry(req, answer + *used, answer_size - *used, raw->name, &attributes, raw->next);
+		if (need > answer_size - *used)
+			return false;
+		*used += need;
+	}
+	return true;
+}
+
+/* Offsets are those of the export's directory, so they are as stable as its. */
+static int read_directory(fuse_req_t req, struct mount *mount, struct handle *handle, off_t off, char *answer, size_t answer_size, size_t *used)
+{
+	char buffer[LISTING_SIZE] __attribute__((aligned(8)));
+	size_t chunk = answer_size < sizeof(buffer) ? answer_size : sizeof(buffer);
+
+	if (lseek(handle->fd, off, SEEK_SET) < 0)
+		return -errno;
+	for (;;) {
+		ssize_t size = syscall(SYS_getdents64, handle->fd, buffer, chunk < 1024 ? 1024 : chunk);
+		if (size < 0)
+			return -errno;
+		if (!size || !add_entries(req, mount, handle, buffer, size, answer, answer_size, used))
+			return 0;
+	}
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct mount *mount = mount_of(req);
+	struct handle *handle = handle_of(fi);
+	size_t used = 0;
+	char *answer = malloc(size);
+	int error = -ENOMEM;
+
+	if (answer) {
+		AS_CALLER(req);
+		pthread_mutex_lock(&handle->lock);
+		error = read_directory(req, mount, handle, off, answer, size, &used);
+		pthread_mutex_unlock(&handle->lock);
+	}
+	if (error)
+		reply_status(req, error);
+	else
+		fuse_reply_buf(req, answer, used);
+	free(answer);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	handle_free(mount_of(req), handle_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	reply_status(req, fsync(handle_of(fi)->fd) ? errno : 0);
+}

@@ -1,0 +1,299 @@
+/* file.c - open files */
+#include "mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sealfs/log.h"
+
+/* ---- opening ---- */
+
+/* Opens the node's own file, never another that took its name meanwhile: that is -ESTALE, and the kernel walks the path again. */
+static int open_node(struct mount *mount, struct node *node, int flags)
+{
+	struct place place;
+	struct stat attributes;
+	char path[64];
+	int fd;
+
+	flags = (flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_DIRECT)) | O_CLOEXEC;
+	int error = node_place(&mount->nodes, node, &place);
+	if (error) { /* unlinked, but open somewhere: by way of that descriptor */
+		pthread_mutex_lock(&mount->nodes.lock);
+		fd = node->handles ? node->handles->fd : -1;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		fd = fd < 0 ? -1 : open(path, flags & ~O_TRUNC);
+		error = fd < 0 ? -ESTALE : 0;
+		pthread_mutex_unlock(&mount->nodes.lock);
+		return error ? error : fd;
+	}
+	/* what is not the node's file must not be truncated */
+	fd = openat(place.directory, place.name, (flags & ~O_TRUNC) | O_NOFOLLOW);
+	error = fd < 0 ? -errno : 0;
+	place_put(&place);
+	if (error)
+		return error == -ELOOP || error == -ENOENT ? -ESTALE : error;
+	if (fstat(fd, &attributes))
+		error = -errno;
+	else if (attributes.st_ino != node->key.inode || attributes.st_dev != node->key.device)
+		error = -ESTALE;
+	else if (flags & O_TRUNC && ftruncate(fd, 0))
+		error = -errno;
+	if (!error)
+		return fd;
+	close(fd);
+	return error;
+}
+
+static bool opens_for_writing(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+}
+
+static void open_for_writing(fuse_req_t req, struct node *node, int flags)
+{
+	struct mount *mount = mount_of(req);
+	struct gate_caller caller = caller_of(req);
+	struct admission admission;
+	struct handle *handle = NULL;
+	uint32_t open_flags = 0;
+	int32_t backing_id = 0;
+	int error;
+
+	{
+		AS_CALLER(req);
+		error = admit(mount, node, NULL, &caller, GATE_CREATE, &admission);
+		if (!error && node->promise)
+			error = -ESTALE; /* a new generation has begun meanwhile */
+		if (!error && !(handle = handle_new(mount, node, -1)))
+			error = -ENOMEM;
+		if (!error && admission.view.answer == GATE_WRITER)
+			gate_write_opened(mount->gate, admission.home.checkpoint, caller.tid, &handle->writing);
+		if (!error) {
+			handle->fd = open_node(mount, node, flags);
+			error = handle->fd < 0 ? handle->fd : 0;
+		}
+		if (!error)
+			io_attach(mount, handle, false, &open_flags, &backing_id);
+		else if (handle)
+			handle_free(mount, handle);
+		admission_end(&admission);
+	}
+	if (error)
+		reply_status(req, error);
+	else
+		reply_open(req, mount, handle, open_flags, backing_id);
+}
+
+/* Answers an open whose content needs no (more) checking. */
+static void finish_reading(fuse_req_t req, struct mount *mount, struct handle *handle, bool keep_cache)
+{
+	uint32_t open_flags = 0;
+	int32_t backing_id = 0;
+
+	{
+		/* the kernel reads a backing file with the ids that the thread has now */
+		AS_CALLER(req);
+		io_attach(mount, handle, keep_cache, &open_flags, &backing_id);
+	}
+	reply_open(req, mount, handle, open_flags, backing_id);
+}
+
+static void verified(struct parked *parked, int result);
+
+/* Asks whether the content is what was sealed; answers the request, at once or when the content has been read. Takes handle and sealed. */
+static void verify_and_finish(fuse_req_t req, struct mount *mount, struct handle *handle, struct gate_sealed *sealed, size_t index)
+{
+	struct stat attributes;
+	struct parked *parked = NULL;
+
+	int error = fstat(handle->fd, &attributes) ? -errno : gate_verify(mount->gate, sealed, index, handle->fd, &attributes, NULL, NULL);
+	if (error == -EAGAIN) {
+		parked = parked_new(req, handle->node, verified);
+		error = parked ? -EAGAIN : -ENOMEM;
+	}
+	if (parked) {
+		parked->handle = handle;
+		parked->sealed = gate_sealed_ref(sealed);
+		parked->index = index;
+		parked_arm(parked);
+		error = gate_verify(mount->gate, sealed, index, handle->fd, &attributes, &parked->waiter, parked_interrupted);
+		if (error == 1) {
+			gate_sealed_put(sealed);
+			return;
+		}
+		parked_free(parked);
+	}
+	gate_sealed_put(sealed);
+	if (error) {
+		handle_free(mount, handle);
+		reply_status(req, error);
+	} else {
+		finish_reading(req, mount, handle, true);
+	}
+}
+
+static void verified(struct parked *parked, int result)
+{
+	struct mount *mount = parked->mount;
+	struct handle *handle = parked->handle;
+	struct gate_sealed *sealed = parked->sealed;
+	fuse_req_t req = parked->req;
+	size_t index = parked->index;
+
+	parked->sealed = NULL;
+	parked_free(parked);
+	if (!result) {
+		verify_and_finish(req, mount, handle, sealed, index);
+		return;
+	}
+	gate_sealed_put(sealed);
+	handle_free(mount, handle);
+	reply_status(req, result);
+}
+
+/* An open of a sealed file: which manifest entry? Takes the view's reference on success. */
+static int sealed_index(struct admission *admission, struct gate_sealed **sealed, size_t *index)
+{
+	*sealed = NULL;
+	if (admission->view.answer != GATE_SEALED || admission->live)
+		return 0;
+	struct manifest_entry *entry = sealed_entry(admission->view.sealed, admission->home.path);
+	if (!entry)
+		return -ENOENT;
+	if (entry->type != MANIFEST_FILE)
+		return -EBADMSG;
+	*sealed = admission->view.sealed;
+	*index = (size_t)(entry - (*sealed)->manifest.entries);
+	admission->view.sealed = NULL;
+	return 0;
+}
+
+static void open_for_reading(fuse_req_t req, struct node *node, int flags)
+{
+	struct mount *mount = mount_of(req);
+	struct admission admission = {.mount = mount};
+	struct gate_sealed *sealed = NULL;
+	struct handle *handle = NULL;
+	size_t index = 0;
+	int error;
+
+	{
+		AS_CALLER(req);
+		error = admit_reader(req, node, GATE_READ, !(flags & O_NONBLOCK), &admission);
+		if (!error && node->promise)
+			error = -ESTALE;
+		int fd = error ? -1 : open_node(mount, node, flags & ~O_NONBLOCK);
+		if (!error && fd < 0)
+			error = fd;
+		if (!error && !(handle = handle_new(mount, node, fd))) {
+			close(fd);
+			error = -ENOMEM;
+		}
+		if (!error)
+			error = sealed_index(&admission, &sealed, &index);
+		admission_end(&admission);
+	}
+	if (error == 1)
+		return; /* parked */
+	if (error) {
+		if (handle)
+			handle_free(mount, handle);
+		reply_status(req, error);
+	} else if (sealed) {
+		verify_and_finish(req, mount, handle, sealed, index);
+	} else {
+		finish_reading(req, mount, handle, false);
+	}
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct node *node = node_of(mount_of(req), ino);
+
+	if (opens_for_writing(fi->flags))
+		open_for_writing(req, node, fi->flags);
+	else
+		open_for_reading(req, node, fi->flags);
+}
+
+/* ---- content, where the kernel does not pass it through ---- */
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct fuse_bufvec buffer = FUSE_BUFVEC_INIT(size);
+
+	buffer.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+	buffer.buf[0].fd = handle_of(fi)->fd;
+	buffer.buf[0].pos = off;
+	fuse_reply_data(req, &buffer, FUSE_BUF_SPLICE_MOVE);
+}
+
+void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi)
+{
+	struct fuse_bufvec out = FUSE_BUFVEC_INIT(fuse_buf_size(in));
+	ssize_t written;
+
+	out.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+	out.buf[0].fd = handle_of(fi)->fd;
+	out.buf[0].pos = off;
+	{
+		/* as root a write would leave set-id bits standing */
+		AS_CALLER(req);
+		written = fuse_buf_copy(&out, in, 0);
+	}
+	if (written < 0)
+		reply_status(req, (int)written);
+	else
+		fuse_reply_write(req, (size_t)written);
+}
+
+/* The error that a network file system reports at close is the writer's to see. */
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	int copy = dup(handle_of(fi)->fd);
+	reply_status(req, copy < 0 || close(copy) ? errno : 0);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *mount = mount_of(req);
+
+	io_detach(mount, handle_of(fi));
+	handle_free(mount, handle_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	int fd = handle_of(fi)->fd;
+	reply_status(req, (datasync ? fdatasync(fd) : fsync(fd)) ? errno : 0);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi)
+{
+	reply_status(req, fallocate(handle_of(fi)->fd, mode, offset, length) ? errno : 0);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	off_t result = lseek(handle_of(fi)->fd, off, whence);
+	if (result < 0)
+		reply_status(req, errno);
+	else
+		fuse_reply_lseek(req, result);
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+			struct fuse_file_info *fi_out, size_t len, int flags)
+{
+	ssize_t copied = copy_file_range(handle_of(fi_in)->fd, &off_in, handle_of(fi_out)->fd, &off_out, len, (unsigned int)flags);
+	if (copied < 0)
+		reply_status(req, errno);
+	else
+		fuse_reply_write(req, (size_t)copied);
+}

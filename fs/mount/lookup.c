@@ -1,0 +1,544 @@
+/* lookup.c - names and attributes */
+#include "mount.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sealfs/intent.h"
+#include "sealfs/log.h"
+
+static void fill_entry(struct mount *mount, struct node *node, const struct stat *attributes, double timeout, struct fuse_entry_param *entry)
+{
+	memset(entry, 0, sizeof(*entry));
+	entry->ino = number_of(mount, node);
+	entry->generation = node->generation;
+	entry->attr = *attributes;
+	entry->attr_timeout = timeout;
+	entry->entry_timeout = timeout;
+	if (!timeout && !node->promise && S_ISDIR(node->type))
+		entry->attr_timeout = DIRECTORY_TIMEOUT;
+}
+
+static void promise_attributes(const struct node *node, struct stat *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->st_ino = node->key.inode;
+	out->st_mode = node->type | (S_ISDIR(node->type) ? 0555 : 0666);
+	out->st_nlink = S_ISDIR(node->type) ? 2 : 1;
+}
+
+static int make_promise(struct mount *mount, struct node *parent, const char *name, mode_t type, struct fuse_entry_param *entry)
+{
+	struct node *node;
+	struct stat attributes;
+
+	int error = node_promise(&mount->nodes, parent, name, type, &node);
+	if (error)
+		return error;
+	promise_attributes(node, &attributes);
+	fill_entry(mount, node, &attributes, 0, entry);
+	return 0;
+}
+
+/* Attributes of parent/name, with the parent's descriptor opened anew once if the server does not know it any more. */
+static int attributes_of(struct mount *mount, struct node *parent, const char *name, struct stat *out, struct timespec *born)
+{
+	int error = node_attributes(parent->directory, name, out, born);
+	if (error == -ESTALE && !node_reopen(&mount->nodes, parent))
+		error = node_attributes(parent->directory, name, out, born);
+	return error;
+}
+
+static int real_entry(struct mount *mount, struct node *parent, const char *name, const struct stat *attributes, const struct timespec *born,
+		      double timeout, struct fuse_entry_param *entry)
+{
+	struct node *node;
+	int error = node_look_up(&mount->nodes, parent, name, attributes, born, &node);
+	if (!error)
+		fill_entry(mount, node, attributes, timeout, entry);
+	return error;
+}
+
+int entry_made(struct mount *mount, struct node *parent, const char *name, struct fuse_entry_param *entry)
+{
+	struct stat attributes;
+	struct timespec born;
+
+	int error = attributes_of(mount, parent, name, &attributes, &born);
+	if (!error)
+		error = real_entry(mount, parent, name, &attributes, &born, 0, entry);
+	if (!error && parent->depth + 1 == mount->depth)
+		gate_set_content(node_of(mount, entry->ino)->checkpoint, attributes.st_dev, attributes.st_ino);
+	return error;
+}
+
+/* A name that is known not to exist, and never will. */
+static int absent_for_good(struct fuse_entry_param *entry)
+{
+	memset(entry, 0, sizeof(*entry));
+	entry->entry_timeout = SEALED_TIMEOUT;
+	return 0;
+}
+
+/* ---- by the answer of the gate ---- */
+
+static int look_up_sealed(struct mount *mount, struct node *parent, const char *name, struct gate_sealed *sealed, const char *path, double timeout,
+			  struct fuse_entry_param *entry)
+{
+	const struct manifest_entry *expected = sealed_entry(sealed, path);
+	struct stat attributes;
+	struct timespec born;
+
+	/* the top of a checkpoint that is a directory has no line of its own */
+	bool top = !*path && !expected;
+	if (!expected && !top)
+		return absent_for_good(entry);
+	int error = attributes_of(mount, parent, name, &attributes, &born);
+	if (error == -ENOENT) {
+		log_error("'%s': '%s' is in the seal, but missing on the export (EBADMSG); restore it, or 'sealctl rm %s'", sealed->path, path,
+			  sealed->path);
+		return -EBADMSG;
+	}
+	if (!error && expected)
+		error = sealed_matches(sealed, expected, &attributes);
+	if (!error && top && !S_ISDIR(attributes.st_mode))
+		error = -EBADMSG;
+	return error ? error : real_entry(mount, parent, name, &attributes, &born, timeout, entry);
+}
+
+/* Of something that is not sealed: what is there, or a promise of type `promised` (0: none). */
+static int look_up_unsealed(struct mount *mount, struct node *parent, const char *name, mode_t promised, struct fuse_entry_param *entry)
+{
+	struct stat attributes;
+	struct timespec born;
+
+	int error = attributes_of(mount, parent, name, &attributes, &born);
+	if (error == -ENOENT && promised)
+		return make_promise(mount, parent, name, promised, entry);
+	return error ? error : real_entry(mount, parent, name, &attributes, &born, 0, entry);
+}
+
+/* What a failed generation left is then an ordinary place to begin in. */
+static bool is_empty_directory(struct node *parent, const char *name)
+{
+	int fd = openat(parent->directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+	bool empty = directory != NULL;
+
+	if (fd >= 0 && !directory)
+		close(fd);
+	for (struct dirent *entry; empty && (entry = readdir(directory));)
+		empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
+	if (directory)
+		closedir(directory);
+	return empty;
+}
+
+/* The same for the checkpoint's own name: a directory that can be walked through, and whose stat fails once it has failed. */
+static mode_t promised_top(const struct gate_view *view, const struct gate_caller *caller)
+{
+	if (view->answer != GATE_WAIT || (view->anybody && intent_of(caller->tid) == INTENT_CREATE))
+		return 0;
+	return S_IFDIR;
+}
+
+static int look_up_checkpoint(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller,
+			      struct fuse_entry_param *entry)
+{
+	char path[PATH_MAX];
+	struct gate_view view;
+
+	int error = node_path(&mount->nodes, parent, name, path);
+	if (error)
+		return error;
+	struct gate_checkpoint *checkpoint = gate_checkpoint_get(mount->gate, path);
+	if (!checkpoint)
+		return -ENOMEM;
+	error = gate_enter(mount->gate, checkpoint, caller, GATE_LOOK, "", NULL, NULL, &view);
+	if (!error && view.answer == GATE_SEALED)
+		error = look_up_sealed(mount, parent, name, view.sealed, "", CHECKPOINT_TIMEOUT, entry);
+	else if (!error && view.may_restart && !is_empty_directory(parent, name))
+		error = -ENOENT; /* the trial that may try again begins from nothing: a bare mkdir works for it */
+	else if (!error)
+		error = look_up_unsealed(mount, parent, name, promised_top(&view, caller), entry);
+	if (!error && entry->ino && !node_of(mount, entry->ino)->promise)
+		gate_set_content(checkpoint, entry->attr.st_dev, entry->attr.st_ino);
+	gate_sealed_put(view.sealed);
+	gate_checkpoint_put(checkpoint);
+	return error;
+}
+
+/*
+ * What a name that is missing, and may come to be, is shown as; 0: as missing.
+ *
+ * Whoever creates something becomes the writer of a failed checkpoint, and of one that was reserved for nobody in particular: he must be told that the name is
+ * free. To readers a name that a failed generation never made is shown as a file, like what it has left (hide_wreck): opening it to read fails with
+ * EOWNERDEAD, and opening it to write begins a new generation even where the intent can not be told.
+ */
+static mode_t promised_type(const struct gate_view *view, const struct gate_caller *caller)
+{
+	if (view->answer != GATE_WAIT)
+		return 0;
+	if (view->anybody && intent_of(caller->tid) == INTENT_CREATE)
+		return 0;
+	return view->state == STATE_FAILED ? S_IFREG : S_IFDIR;
+}
+
+static int look_up_inside(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller,
+			  struct fuse_entry_param *entry)
+{
+	struct admission admission;
+	char path[PATH_MAX];
+
+	int error = admit(mount, parent, name, caller, GATE_LOOK, &admission);
+	const char *below = admission.home.path;
+	if (error)
+		goto out;
+	if (snprintf(path, sizeof(path), "%s%s%s", below, *below ? "/" : "", name) >= (int)sizeof(path))
+		error = -ENAMETOOLONG;
+	else if (admission.live)
+		error = look_up_unsealed(mount, parent, name, 0, entry);
+	else if (admission.view.answer == GATE_SEALED)
+		error = look_up_sealed(mount, parent, name, admission.view.sealed, path, SEALED_TIMEOUT, entry);
+	else
+		error = look_up_unsealed(mount, parent, name, promised_type(&admission.view, caller), entry);
+out:
+	admission_end(&admission);
+	return error;
+}
+
+/* Below a promise there are only promises; one that has come true must be walked to anew. */
+static int look_up_promised(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller,
+			    struct fuse_entry_param *entry)
+{
+	struct admission admission;
+
+	int error = admit(mount, parent, name, caller, GATE_LOOK, &admission);
+	if (!error)
+		error = admission.view.answer == GATE_WAIT ? make_promise(mount, parent, name, S_IFDIR, entry) : -ESTALE;
+	admission_end(&admission);
+	return error;
+}
+
+int look_up(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller, struct fuse_entry_param *entry)
+{
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	int error = name_hidden(mount, parent, name);
+	if (error)
+		return error;
+	if (parent->promise)
+		return look_up_promised(mount, parent, name, caller, entry);
+	if (parent->depth + 1 < mount->depth)
+		return look_up_unsealed(mount, parent, name, 0, entry);
+	if (parent->depth + 1 == mount->depth)
+		return look_up_checkpoint(mount, parent, name, caller, entry);
+	return look_up_inside(mount, parent, name, caller, entry);
+}
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct mount *mount = mount_of(req);
+	struct gate_caller caller = caller_of(req);
+	struct fuse_entry_param entry;
+	int error;
+
+	{
+		AS_CALLER(req);
+		error = look_up(mount, node_of(mount, parent), name, &caller, &entry);
+	}
+	if (error)
+		reply_status(req, error);
+	else
+		fuse_reply_entry(req, &entry);
+}
+
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+	struct mount *mount = mount_of(req);
+
+	if (ino != FUSE_ROOT_ID)
+		node_forget(&mount->nodes, node_of(mount, ino), count);
+	fuse_reply_none(req);
+}
+
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	struct mount *mount = mount_of(req);
+
+	for (size_t i = 0; i < count; i++)
+		if (forgets[i].ino != FUSE_ROOT_ID)
+			node_forget(&mount->nodes, node_of(mount, forgets[i].ino), forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+/* ---- attributes ---- */
+
+/* By a file that is open on the node: it may have no name any more. */
+static int stat_open(struct mount *mount, struct node *node, struct stat *out)
+{
+	pthread_mutex_lock(&mount->nodes.lock);
+	int fd = node->handles ? node->handles->fd : -1;
+	int error = fd < 0 ? -ESTALE : fstat(fd, out) ? -errno : 0;
+	pthread_mutex_unlock(&mount->nodes.lock);
+	return error;
+}
+
+int node_stat(struct mount *mount, struct node *node, struct stat *out)
+{
+	struct timespec born;
+	struct place place;
+
+	if (node->directory >= 0)
+		return fstat(node->directory, out) ? -errno : 0;
+	int error = node_place(&mount->nodes, node, &place);
+	if (!error) {
+		error = node_attributes(place.directory, place.name, out, &born);
+		place_put(&place);
+	}
+	/* another file has taken the name behind our back */
+	if (!error && (out->st_ino != node->key.inode || out->st_dev != node->key.device))
+		error = -ESTALE;
+	if (error == -ESTALE || error == -ENOENT)
+		error = stat_open(mount, node, out);
+	return error;
+}
+
+static double attribute_timeout(const struct node *node, const struct admission *admission)
+{
+	if (admission->view.answer != GATE_SEALED || admission->live)
+		return S_ISDIR(node->type) ? DIRECTORY_TIMEOUT : 0;
+	return *admission->home.path ? SEALED_TIMEOUT : CHECKPOINT_TIMEOUT;
+}
+
+/*
+ * What a failed generation has left is shown as an empty file: a script that asks isfile() before it loads goes on to open it, and is told there that the
+ * owner died, instead of taking "no" for an answer and starting from nothing; and a new trial may overwrite it.
+ */
+static void hide_wreck(struct stat *attributes)
+{
+	attributes->st_size = 0;
+	attributes->st_blocks = 0;
+	attributes->st_atim = attributes->st_mtim = attributes->st_ctim = (struct timespec){0, 0};
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *mount = mount_of(req);
+	struct node *node = node_of(mount, ino);
+	struct gate_caller caller = caller_of(req);
+	struct admission admission = {.mount = mount};
+	struct stat attributes;
+	double timeout = 0;
+	int error = 0;
+
+	{
+		AS_CALLER(req);
+		/* a real directory is answered at once: the kernel may ask with that directory's lock held */
+		bool gated = node->promise || !S_ISDIR(node->type);
+		if (gated && !fi)
+			error = admit_reader(req, node, GATE_STAT, true, &admission);
+		else if (!gated)
+			admit(mount, node, NULL, &caller, GATE_LOOK, &admission); /* for the time-out alone */
+		bool wreck = error == -EOWNERDEAD && !S_ISDIR(node->type);
+		if (!error && node->promise)
+			error = -ESTALE; /* it has come true */
+		if (wreck && node->promise)
+			error = 0;
+		else if (!error || wreck)
+			error = node_stat(mount, node, &attributes);
+		if (!error && node->promise)
+			promise_attributes(node, &attributes);
+		else if (!error && wreck)
+			hide_wreck(&attributes);
+		if (!error)
+			timeout = attribute_timeout(node, &admission);
+		admission_end(&admission);
+	}
+	if (error == 1)
+		return; /* parked */
+	if (error)
+		reply_status(req, error);
+	else
+		fuse_reply_attr(req, &attributes, timeout);
+}
+
+static int read_link(struct mount *mount, struct node *node, const struct admission *admission, char *target, size_t size)
+{
+	struct place place;
+
+	int error = node_place(&mount->nodes, node, &place);
+	if (error)
+		return error;
+	ssize_t length = readlinkat(place.directory, place.name, target, size - 1);
+	error = length < 0 ? -errno : 0;
+	place_put(&place);
+	if (error)
+		return error;
+	target[length] = '\0';
+	if (admission->view.answer != GATE_SEALED || admission->live)
+		return 0;
+	const struct manifest_entry *entry = sealed_entry(admission->view.sealed, admission->home.path);
+	if (entry && entry->type == MANIFEST_SYMLINK && !strcmp(entry->target, target))
+		return 0;
+	log_error("'%s': '%s': its target differs from what was sealed (EBADMSG); restore it on the export", admission->view.sealed->path,
+		  admission->home.path);
+	return -EBADMSG;
+}
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct mount *mount = mount_of(req);
+	struct node *node = node_of(mount, ino);
+	struct admission admission = {.mount = mount};
+	char target[PATH_MAX];
+	int error;
+
+	{
+		AS_CALLER(req);
+		error = admit_reader(req, node, GATE_READ, true, &admission);
+		if (!error)
+			error = read_link(mount, node, &admission, target, sizeof(target));
+		admission_end(&admission);
+	}
+	if (error == 1)
+		return; /* parked */
+	if (error)
+		reply_status(req, error);
+	else
+		fuse_reply_readlink(req, target);
+}
+
+/* ---- changing them ---- */
+
+/* A path through which system calls that have no variant for descriptors reach exactly this inode. */
+static void magic_path(int fd, char path[64])
+{
+	snprintf(path, 64, "/proc/self/fd/%d", fd);
+}
+
+/* An O_PATH descriptor of the node itself (never of what a symlink points to), or a duplicate of one that is open on it. */
+static int open_path(struct mount *mount, struct node *node)
+{
+	struct place place;
+	struct stat attributes;
+	int fd;
+
+	if (node->directory >= 0) {
+		fd = fcntl(node->directory, F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? -errno : fd;
+	}
+	int error = node_place(&mount->nodes, node, &place);
+	if (!error) {
+		fd = openat(place.directory, place.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		error = fd < 0 ? -errno : 0;
+		place_put(&place);
+		if (!error && !fstat(fd, &attributes) && attributes.st_ino == node->key.inode && attributes.st_dev == node->key.device)
+			return fd;
+		if (!error)
+			close(fd);
+	}
+	pthread_mutex_lock(&mount->nodes.lock);
+	fd = node->handles ? fcntl(node->handles->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	pthread_mutex_unlock(&mount->nodes.lock);
+	return fd >= 0 ? fd : error ? error : -ESTALE;
+}
+
+static int set_owner_and_mode(int fd, const struct stat *attr, int to_set)
+{
+	char path[64];
+
+	magic_path(fd, path);
+	if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) {
+		uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
+		gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
+		if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH))
+			return -errno;
+	}
+	if (to_set & FUSE_SET_ATTR_MODE && chmod(path, attr->st_mode))
+		return -errno;
+	return 0;
+}
+
+static int set_size(int fd, const struct handle *handle, off_t size)
+{
+	char path[64];
+
+	if (handle)
+		return ftruncate(handle->fd, size) ? -errno : 0;
+	magic_path(fd, path);
+	return truncate(path, size) ? -errno : 0;
+}
+
+static int set_times(int fd, const struct stat *attr, int to_set)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
+
+	if (!(to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME)))
+		return 0;
+	if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+		times[0].tv_nsec = UTIME_NOW;
+	else if (to_set & FUSE_SET_ATTR_ATIME)
+		times[0] = attr->st_atim;
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		times[1].tv_nsec = UTIME_NOW;
+	else if (to_set & FUSE_SET_ATTR_MTIME)
+		times[1] = attr->st_mtim;
+	return utimensat(fd, "", times, AT_EMPTY_PATH) ? -errno : 0;
+}
+
+static int set_attributes(struct mount *mount, struct node *node, const struct stat *attr, int to_set, const struct handle *handle,
+			  struct stat *out)
+{
+	int fd = open_path(mount, node);
+	if (fd < 0)
+		return fd;
+	int error = to_set & FUSE_SET_ATTR_SIZE ? set_size(fd, handle, attr->st_size) : 0;
+	if (!error)
+		error = set_owner_and_mode(fd, attr, to_set);
+	if (!error)
+		error = set_times(fd, attr, to_set);
+	close(fd);
+	return error ? error : node_stat(mount, node, out);
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+	struct mount *mount = mount_of(req);
+	struct node *node = node_of(mount, ino);
+	struct gate_caller caller = caller_of(req);
+	struct admission admission;
+	struct stat attributes;
+	int error;
+
+	{
+		AS_CALLER(req);
+		error = admit(mount, node, NULL, &caller, GATE_CHANGE, &admission);
+		if (!error && node->promise)
+			error = -EBUSY;
+		if (!error)
+			error = set_attributes(mount, node, attr, to_set, fi ? handle_of(fi) : NULL, &attributes);
+		admission_end(&admission);
+	}
+	if (error)
+		reply_status(req, error);
+	else
+		fuse_reply_attr(req, &attributes, 0);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct mount *mount = mount_of(req);
+	struct statvfs out;
+
+	if (fstatvfs(mount->nodes.root->directory, &out))
+		reply_status(req, errno);
+	else
+		fuse_reply_statfs(req, &out);
+}

@@ -1,0 +1,332 @@
+/* main.c - sealfs(8) */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "sealfs/log.h"
+#include "session.h"
+
+#define EXIT_USAGE 2
+#define NFS_MAGIC 0x6969
+#define FUSE_MAGIC 0x65735546
+#define SMB2_MAGIC 0xfe534d42
+#define CEPH_MAGIC 0x00c36400
+#define LUSTRE_MAGIC 0x0bd00bd0
+
+static struct mount mount;
+
+/* ---- what is refused before anything is done ---- */
+
+static int check_export(const struct options *options, char export_path[PATH_MAX])
+{
+	struct stat attributes;
+
+	if (!realpath(options->export_path, export_path) || stat(export_path, &attributes)) {
+		log_error("can not mount: the export '%s': %s; name an existing directory", options->export_path, strerror(errno));
+		return -1;
+	}
+	if (!S_ISDIR(attributes.st_mode)) {
+		log_error("can not mount: the export '%s' is not a directory", export_path);
+		return -1;
+	}
+	if (!options->read_only && access(export_path, W_OK | X_OK)) {
+		log_error("can not mount: the export '%s' is not writable (%s); mount it with -o ro, or as a user who may write there", export_path,
+			  strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static int check_mountpoint(const struct options *options, char mountpoint[PATH_MAX])
+{
+	struct stat attributes;
+
+	if (stat(options->mountpoint, &attributes) && errno == ENOTCONN) {
+		log_error("can not mount: a dead mount is left on '%s'; clear it with 'fusermount3 -u %s' (or 'umount %s' as root)",
+			  options->mountpoint, options->mountpoint, options->mountpoint);
+		return -1;
+	}
+	if (!realpath(options->mountpoint, mountpoint) || stat(mountpoint, &attributes)) {
+		log_error("can not mount: the mount point '%s': %s", options->mountpoint, strerror(errno));
+		return -1;
+	}
+	if (!S_ISDIR(attributes.st_mode)) {
+		log_error("can not mount: the mount point '%s' is not a directory", mountpoint);
+		return -1;
+	}
+	return 0;
+}
+
+static bool is_within(const char *path, const char *directory)
+{
+	size_t length = strlen(directory);
+	if (!strcmp(directory, "/"))
+		return true;
+	return !strncmp(path, directory, length) && (path[length] == '/' || !path[length]);
+}
+
+static int check_nesting(const char *export_path, const char *mountpoint)
+{
+	const char *what = NULL;
+
+	if (!strcmp(export_path, mountpoint))
+		what = "the export and the mount point are the same directory";
+	else if (is_within(export_path, mountpoint))
+		what = "the export lies inside the mount point";
+	else if (is_within(mountpoint, export_path))
+		what = "the mount point lies inside the export";
+	if (!what)
+		return 0;
+	log_error("can not mount '%s' on '%s': %s; choose a mount point elsewhere", export_path, mountpoint, what);
+	return -1;
+}
+
+/* ---- the export's config ---- */
+
+static int init_config(const struct store *store, const char *export_path, struct config *config)
+{
+	int error = config_default(config);
+	if (!error)
+		error = config_init_export(store, config);
+	if (!error)
+		log_notice("'%s' had no .sealfs/config: initialised with the defaults (depth %u); 'sealctl init' sets others on a new export",
+			   export_path, config->depth);
+	/* another machine was first: what it wrote counts */
+	if (error == -EEXIST) {
+		config_free(config);
+		error = config_load(store, config, NULL);
+	}
+	return error;
+}
+
+static int get_config(const struct store *store, const char *export_path, const struct options *options, struct config *config)
+{
+	char *why = NULL;
+
+	int error = config_load(store, config, &why);
+	if (error == -ENOENT)
+		error = options->read_only ? config_default(config) : init_config(store, export_path, config);
+	if (error == -EPROTO)
+		log_error("can not mount: '%s/.sealfs/config': %s; install a newer sealfs", export_path, why ? why : "made by a newer version");
+	else if (error)
+		log_error("can not mount: '%s/.sealfs/config': %s", export_path, why ? why : strerror(-error));
+	free(why);
+	if (error)
+		return -1;
+	if (!options->read_only && (error = config_make_folders(store))) {
+		log_error("can not mount: '%s/.sealfs' lacks its folders (state, failed, mounts), and they can not be made: %s", export_path,
+			  strerror(-error));
+		return -1;
+	}
+	if (options->trial_env && config_set_trial_env(config, options->trial_env)) {
+		log_error("option 'trial_env=%s': names of variables, separated by ':'", options->trial_env);
+		return -1;
+	}
+	return 0;
+}
+
+/* ---- going to the background ---- */
+
+static int ready_pipe = -1;
+
+static void tell_ready(struct mount *served)
+{
+	char ok = 0;
+
+	log_notice("'%s' is mounted (depth %u, content %s, verify=%s)", served->export_path, served->depth,
+		   served->passthrough ? "passed through by the kernel" : "through the daemon", served->verify);
+	if (ready_pipe < 0)
+		return;
+	log_to_syslog();
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; null >= 0 && fd < 3; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+	if (write(ready_pipe, &ok, 1) < 0)
+		log_error("the process that started this one has gone");
+	close(ready_pipe);
+	ready_pipe = -1;
+}
+
+/* The parent returns once the child answered INIT, or with the child's failure. */
+static int go_to_background(void)
+{
+	int ends[2];
+	char ok;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	pid_t child = fork();
+	if (child < 0)
+		return -errno;
+	if (child > 0) {
+		close(ends[1]);
+		ssize_t count;
+		do {
+			count = read(ends[0], &ok, 1);
+		} while (count < 0 && errno == EINTR);
+		_exit(count == 1 ? 0 : 1); /* the child has said why */
+	}
+	close(ends[0]);
+	ready_pipe = ends[1];
+	setsid();
+	return chdir("/") ? -errno : 0;
+}
+
+/* ---- serving ---- */
+
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* On these an error can come as late as close. */
+static bool is_network(int fd)
+{
+	static const unsigned long network[] = {NFS_MAGIC, FUSE_MAGIC, SMB2_MAGIC, CEPH_MAGIC, LUSTRE_MAGIC};
+	struct statfs info;
+
+	if (fstatfs(fd, &info))
+		return true;
+	for (size_t i = 0; i < sizeof(network) / sizeof(network[0]); i++)
+		if ((unsigned long)info.f_type == network[i])
+			return true;
+	return false;
+}
+
+static void warn_of_request_timeouts(void)
+{
+	static const char *const names[] = {"/proc/sys/fs/fuse/default_request_timeout", "/proc/sys/fs/fuse/max_request_timeout"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char text[32] = "";
+		int fd = open(names[i], O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (read(fd, text, sizeof(text) - 1) > 0 && atol(text) > 0)
+			log_warning("%s is %ld: the kernel aborts the whole mount when a reader waits longer; set it to 0", names[i], atol(text));
+		close(fd);
+	}
+}
+
+static char *session_options(const struct options *options, const char *export_path)
+{
+	char *text = NULL;
+	char name[PATH_MAX + 16];
+
+	snprintf(name, sizeof(name), "fsname=%s", export_path);
+	int error = fuse_opt_add_opt_escaped(&text, name) || fuse_opt_add_opt(&text, "subtype=sealfs,default_permissions,nosuid,nodev");
+	if (!error && options->allow_other)
+		error = fuse_opt_add_opt(&text, "allow_other");
+	if (!error && options->read_only)
+		error = fuse_opt_add_opt(&text, "ro");
+	if (!error && options->rest)
+		error = fuse_opt_add_opt(&text, options->rest);
+	return error ? NULL : text;
+}
+
+static int set_up(struct options *options, struct gate_options *gate_options, char *export_path)
+{
+	mount.want_passthrough = geteuid() == 0 && !strcmp(options->passthrough, "auto");
+	mount.depth = gate_options->config.depth;
+	mount.read_only = options->read_only;
+	mount.quiet_close = !is_network(gate_options->store.root);
+	mount.verify = options->verify;
+	mount.wait_timeout = options->wait_timeout;
+	mount.export_path = export_path;
+	mount.exit_info = trials_exit_info_works();
+	mount.ready = tell_ready;
+	gate_options->export_path = export_path;
+	gate_options->wait_timeout = options->wait_timeout;
+	gate_options->verify = !strcmp(options->verify, "open");
+	gate_options->read_only = options->read_only;
+	gate_options->forget = session_forget;
+	gate_options->arg = &mount;
+	mount.gate = gate_create(gate_options);
+	if (!mount.gate)
+		return -ENOMEM;
+	return nodes_init(&mount.nodes, mount.gate, gate_options->store.root, mount.depth);
+}
+
+static int serve(struct options *options, struct gate_options *gate_options, char *export_path, const char *mountpoint)
+{
+	char *text = session_options(options, export_path);
+
+	raise_limits();
+	umask(0);
+	if (geteuid() == 0 && options->allow_other)
+		creds_enable();
+	if (options->debug)
+		log_set_level(LOG_LEVEL_DEBUG);
+	warn_of_request_timeouts();
+	int error = text ? set_up(options, gate_options, export_path) : -ENOMEM;
+	if (!error && !mount.exit_info)
+		log_notice("this kernel does not tell how other processes end: start trials with 'sealctl run', or they are abandoned at their end");
+	if (!error)
+		error = session_mount(&mount, "sealfs", text, options->debug, mountpoint);
+	free(text);
+	if (error) {
+		log_error("can not mount '%s' on '%s': %s; 'sealctl doctor %s' looks for the cause", export_path, mountpoint, strerror(-error),
+			  export_path);
+		return 1;
+	}
+	error = session_run(&mount, options->single_threaded);
+	session_end(&mount);
+	if (error)
+		log_error("'%s': the session ended: %s", export_path, strerror(-error));
+	return error ? 1 : 0;
+}
+
+static int mount_export(struct options *options)
+{
+	char export_path[PATH_MAX], mountpoint[PATH_MAX];
+	struct gate_options gate_options = {.wait_timeout = 0};
+
+	if (check_export(options, export_path) || check_mountpoint(options, mountpoint) || check_nesting(export_path, mountpoint))
+		return 1;
+	int error = store_open(&gate_options.store, export_path);
+	if (error) {
+		log_error("can not mount: the export '%s': %s", export_path, strerror(-error));
+		return 1;
+	}
+	if (get_config(&gate_options.store, export_path, options, &gate_options.config))
+		return 1;
+	if (!options->foreground && !options->debug && (error = go_to_background())) {
+		log_error("can not go to the background: %s", strerror(-error));
+		return 1;
+	}
+	int status = serve(options, &gate_options, export_path, mountpoint);
+	config_free(&gate_options.config);
+	store_close(&gate_options.store);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	int status = 0;
+
+	if (options_parse(argc, argv, &options))
+		return EXIT_USAGE;
+	if (options.help)
+		options_print_help();
+	else if (options.version)
+		printf("sealfs %s (libfuse %s)\n", SEALFS_VERSION, fuse_pkgversion());
+	else
+		status = mount_export(&options);
+	options_free(&options);
+	return status;
+}

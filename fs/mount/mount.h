@@ -1,0 +1,201 @@
+/* mount - what the files of fs/mount share: one file system, its handles, and how a request is answered */
+#ifndef SEALFS_MOUNT_H
+#define SEALFS_MOUNT_H
+
+#include <fuse3/fuse_lowlevel.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "sealfs/creds.h"
+#include "sealfs/gate.h"
+#include "sealfs/node.h"
+
+#define SEALED_TIMEOUT 86400.0 /* seconds that the kernel may keep names and attributes inside a sealed checkpoint */
+#define DIRECTORY_TIMEOUT 1.0 /* … and attributes (never names) of all other directories, which are shown to everybody at any time */
+#define CHECKPOINT_TIMEOUT 1.0 /* … and those of the checkpoint itself, which may be removed elsewhere */
+
+struct mount {
+	struct fuse_session *session;
+	int device; /* /dev/fuse */
+	struct gate *gate;
+	struct nodes nodes;
+	unsigned int depth;
+	bool read_only;
+	bool want_passthrough;
+	atomic_bool passthrough; /* the kernel agreed, and no backing file was refused so far */
+	bool exit_info;
+	bool quiet_close; /* nothing is learnt at close: the export is a local file system */
+	const char *verify;
+	unsigned int wait_timeout;
+	char *export_path;
+	unsigned int protocol_minor;
+	void (*ready)(struct mount *mount); /* INIT was answered */
+};
+
+/* An open file or directory. */
+struct handle {
+	struct handle *prev, *next; /* of the node, nodes->lock */
+	struct node *node;	    /* a reference */
+	int fd;
+	bool passthrough;
+	struct gate_write_handle writing;
+	/* directories */
+	pthread_mutex_t lock; /* position of fd */
+	struct gate_sealed *sealed; /* listed by its manifest */
+	char *sealed_path;
+	/* control calls */
+	char *reply;
+	size_t reply_size;
+	struct trial *run; /* a wrapper's sign of life */
+};
+
+static inline struct mount *mount_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline struct node *node_of(struct mount *mount, fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? mount->nodes.root : (struct node *)(uintptr_t)ino;
+}
+
+static inline fuse_ino_t number_of(struct mount *mount, const struct node *node)
+{
+	return node == mount->nodes.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+}
+
+static inline struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return (struct handle *)(uintptr_t)fi->fh;
+}
+
+static inline struct gate_caller caller_of(fuse_req_t req)
+{
+	const struct fuse_ctx *context = fuse_req_ctx(req);
+	return (struct gate_caller){.tid = context->pid, .uid = context->uid, .gid = context->gid};
+}
+
+/* Until the scope ends the thread acts on the export as the one who asks. */
+#define AS_CALLER(req) CREDS_SCOPE(fuse_req_ctx(req)->uid, fuse_req_ctx(req)->gid, fuse_req_ctx(req)->pid)
+
+/* ---- admit.c: a node meets the gate ---- */
+
+/* A change that was admitted, or a look; always closed by admission_end(). */
+struct admission {
+	struct mount *mount;
+	struct node_home home;
+	struct gate_view view;
+	bool live; /* a live file: neither gated nor sealed */
+};
+/* `name` is what is about to be made, changed or looked up in directory `node`, or NULL: the node itself. */
+int admit(struct mount *mount, struct node *node, const char *name, const struct gate_caller *caller, enum gate_want want,
+	  struct admission *admission);
+void admission_end(struct admission *admission);
+
+/* Names that are never shown and never made: 0 or -ENOENT. */
+int name_hidden(struct mount *mount, struct node *parent, const char *name);
+
+/* The manifest entry of a path below the checkpoint ("" for itself); NULL if it is not sealed. */
+struct manifest_entry *sealed_entry(struct gate_sealed *sealed, const char *path);
+/* Does what stands there look like that entry (type, size, executable bit)? 0 or -EBADMSG, logged. */
+int sealed_matches(struct gate_sealed *sealed, const struct manifest_entry *entry, const struct stat *attributes);
+
+/* ---- lookup.c ---- */
+/* Makes the answer for parent/name as the caller may see it. 0 or -errno; *param.ino 0: a name that is known not to exist. */
+int look_up(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller, struct fuse_entry_param *entry);
+/* The entry for a name that was just made by the caller. */
+int entry_made(struct mount *mount, struct node *parent, const char *name, struct fuse_entry_param *entry);
+/* Attributes of a node, by its name or by a file that is open on it. */
+int node_stat(struct mount *mount, struct node *node, struct stat *out);
+
+/* ---- park.c ---- */
+
+/* A request that may have to wait. Allocated; belongs to whoever holds it until it is answered. */
+struct parked {
+	struct waiter waiter;
+	struct mount *mount;
+	fuse_req_t req;
+	struct node *node;	   /* a reference, or NULL */
+	struct gate_checkpoint *checkpoint; /* likewise */
+	/* called when the wait is over, from any thread, as the caller; result 0: look again. It answers and frees. */
+	void (*resume)(struct parked *parked, int result);
+	/* for its use */
+	struct fuse_file_info fi;
+	struct handle *handle;
+	struct gate_sealed *sealed;
+	size_t index;
+	void *data;
+};
+struct parked *parked_new(fuse_req_t req, struct node *node, void (*resume)(struct parked *parked, int result));
+void parked_free(struct parked *parked);
+/* From here the request may be interrupted; to be called before the gate is given parked->waiter. */
+void parked_arm(struct parked *parked);
+bool parked_interrupted(const void *key);
+
+/*
+ * Passes the gate to read `node` (GATE_READ or GATE_STAT), for requests that hold no lock of the kernel's. 0: pass, with *admission filled; 1: the request was parked and must not be
+ * touched any more: it ends with ESTALE (walk again) or an error; -errno. `may_wait` false: -EAGAIN instead.
+ */
+int admit_reader(fuse_req_t req, struct node *node, enum gate_want want, bool may_wait, struct admission *admission);
+
+/* ---- io.c ---- */
+struct handle *handle_new(struct mount *mount, struct node *node, int fd);
+/* Closes everything; the handle is gone. */
+void handle_free(struct mount *mount, struct handle *handle);
+/* Decides how the kernel reads and writes; fills flags and backing id. */
+void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint32_t *open_flags, int32_t *backing_id);
+void io_detach(struct mount *mount, struct handle *handle);
+void reply_open(fuse_req_t req, struct mount *mount, struct handle *handle, uint32_t open_flags, int32_t backing_id);
+void reply_create(fuse_req_t req, struct mount *mount, const struct fuse_entry_param *entry, struct handle *handle, uint32_t open_flags,
+		  int32_t backing_id);
+
+static inline void reply_status(fuse_req_t req, int error)
+{
+	fuse_reply_err(req, error < 0 ? -error : error);
+}
+
+/* ---- the operations, by file ---- */
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count);
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readlink(fuse_req_t req, fuse_ino_t ino);
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name);
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname, unsigned int flags);
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *buf, off_t off, struct fuse_file_info *fi);
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi);
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+			struct fuse_file_info *fi_out, size_t len, int flags);
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, struct fuse_file_info *fi, unsigned int flags, const void *in_buf,
+	      size_t in_size, size_t out_size);
+
+/* ---- control.c ---- */
+void control_release(struct mount *mount, struct handle *handle);
+
+/* ---- session.c ---- */
+/* The kernel drops what it knows of a checkpoint. */
+void session_forget(void *arg, const char *path);
+
+#endif

@@ -1,0 +1,137 @@
+#include "options.h"
+
+#include <fuse3/fuse_lowlevel.h>
+#include <fuse3/fuse_opt.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sealfs/log.h"
+
+enum { KEY_PASS, KEY_IGNORE };
+
+#define OPTION(template, member, value) {template, offsetof(struct options, member), value}
+static const struct fuse_opt templates[] = {
+	OPTION("-f", foreground, 1),
+	OPTION("-d", debug, 1),
+	OPTION("debug", debug, 1),
+	OPTION("-s", single_threaded, 1),
+	OPTION("-h", help, 1),
+	OPTION("--help", help, 1),
+	OPTION("-V", version, 1),
+	OPTION("--version", version, 1),
+	OPTION("ro", read_only, 1),
+	OPTION("rw", read_only, 0),
+	OPTION("allow_other", allow_other, 1),
+	OPTION("verify=%s", verify, 0),
+	OPTION("passthrough=%s", passthrough, 0),
+	OPTION("trial_env=%s", trial_env, 0),
+	OPTION("wait_timeout=%u", wait_timeout, 0),
+	/* of mount(8) and fstab(5): not for the kernel */
+	FUSE_OPT_KEY("_netdev", KEY_IGNORE),
+	FUSE_OPT_KEY("nofail", KEY_IGNORE),
+	FUSE_OPT_KEY("noauto", KEY_IGNORE),
+	FUSE_OPT_KEY("auto", KEY_IGNORE),
+	FUSE_OPT_KEY("user", KEY_IGNORE),
+	FUSE_OPT_KEY("nouser", KEY_IGNORE),
+	FUSE_OPT_KEY("users", KEY_IGNORE),
+	FUSE_OPT_KEY("defaults", KEY_IGNORE),
+	FUSE_OPT_KEY("x-", KEY_IGNORE),
+	/* these are always so */
+	FUSE_OPT_KEY("default_permissions", KEY_IGNORE),
+	FUSE_OPT_KEY("nosuid", KEY_IGNORE),
+	FUSE_OPT_KEY("nodev", KEY_IGNORE),
+	FUSE_OPT_KEY("suid", KEY_IGNORE),
+	FUSE_OPT_KEY("dev", KEY_IGNORE),
+	FUSE_OPT_END,
+};
+
+static int take(void *data, const char *arg, int key, struct fuse_args *out)
+{
+	struct options *options = data;
+
+	if (key == KEY_IGNORE)
+		return 0;
+	if (key == FUSE_OPT_KEY_OPT) {
+		if (*arg == '-') {
+			log_error("unknown option '%s'; 'sealfs -h' lists them", arg);
+			return -1;
+		}
+		return fuse_opt_add_opt_escaped(&options->rest, arg);
+	}
+	char **place = !options->export_path ? &options->export_path : !options->mountpoint ? &options->mountpoint : NULL;
+	if (!place) {
+		log_error("'%s' is one argument too many; usage: sealfs [options] EXPORT MOUNTPOINT", arg);
+		return -1;
+	}
+	*place = strdup(arg);
+	return *place ? 0 : -1;
+}
+
+static bool one_of(const char *name, const char *value, const char *a, const char *b)
+{
+	if (!strcmp(value, a) || !strcmp(value, b))
+		return true;
+	log_error("option '%s=%s': it must be '%s' or '%s'", name, value, a, b);
+	return false;
+}
+
+int options_parse(int argc, char **argv, struct options *options)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
+
+	memset(options, 0, sizeof(*options));
+	if (fuse_opt_parse(&args, options, templates, take)) {
+		fuse_opt_free_args(&args);
+		return -1;
+	}
+	fuse_opt_free_args(&args);
+	if (!options->verify)
+		options->verify = strdup("open");
+	if (!options->passthrough)
+		options->passthrough = strdup("auto");
+	if (!options->verify || !options->passthrough)
+		return -1;
+	if (options->help || options->version)
+		return 0;
+	if (!options->export_path || !options->mountpoint) {
+		log_error("%s is missing; usage: sealfs [options] EXPORT MOUNTPOINT", options->export_path ? "the mount point" : "the export");
+		return -1;
+	}
+	return one_of("verify", options->verify, "open", "off") && one_of("passthrough", options->passthrough, "auto", "off") ? 0 : -1;
+}
+
+void options_free(struct options *options)
+{
+	free(options->export_path);
+	free(options->mountpoint);
+	free(options->verify);
+	free(options->passthrough);
+	free(options->trial_env);
+	free(options->rest);
+}
+
+void options_print_help(void)
+{
+	puts("usage: sealfs [options] EXPORT MOUNTPOINT\n"
+	     "\n"
+	     "Mounts EXPORT so that readers of a checkpoint wait until the trial that writes it seals it.\n"
+	     "\n"
+	     "    -f                   stay in the foreground, log to stderr\n"
+	     "    -d                   as -f, and print every request\n"
+	     "    -s                   serve with one thread\n"
+	     "    -h, --help           print this and end\n"
+	     "    -V, --version        print the version and end\n"
+	     "    -o OPTION[,OPTION…]  options:\n"
+	     "\n"
+	     "    verify=open|off      check a sealed file's content before its first open is answered (open)\n"
+	     "    wait_timeout=SECONDS end a wait with ETIMEDOUT after so long (0: never)\n"
+	     "    passthrough=auto|off let the kernel read and write the export's files itself (auto)\n"
+	     "    trial_env=A:B        variables that name a trial (as the export's config says)\n"
+	     "    allow_other          let other users in; as root, act with their ids\n"
+	     "    ro                   read only\n"
+	     "    debug                as -d\n"
+	     "\n"
+	     "Options of mount(8) for FUSE are accepted too. See sealfs(8).");
+}

@@ -1,0 +1,23 @@
+/* options - the command line of sealfs(8) */
+#ifndef SEALFS_OPTIONS_H
+#define SEALFS_OPTIONS_H
+
+#include <stdbool.h>
+
+struct options {
+	char *export_path, *mountpoint;
+	int foreground, debug, single_threaded, help, version;
+	int read_only, allow_other;
+	unsigned int wait_timeout;
+	char *verify;	   /* "open" or "off" */
+	char *passthrough; /* "auto" or "off" */
+	char *trial_env;   /* NULL: as the export's config says */
+	char *rest;	   /* what goes on to libfuse and the kernel, comma-separated, allocated */
+};
+
+/* 0, or -1 after the reason was printed. */
+int options_parse(int argc, char **argv, struct options *options);
+void options_free(struct options *options);
+void options_print_help(void);
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * node - what the kernel knows by number
+ *
+ * A real node stands for one inode of the export, found by (device, inode) and by its names; a promise stands for a name that is not
+ * known to exist yet. A node is named to the kernel by its address. One lock (nodes->lock) guards names, tables and counts.
+ *
+ * Directories hold an O_PATH descriptor of theirs; files hold none (over NFS that would turn unlink into .nfs leftovers).
+ */
+#ifndef SEALFS_NODE_H
+#define SEALFS_NODE_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <uthash.h>
+
+#include "sealfs/gate.h"
+
+struct node;
+struct nodes;
+
+struct node_name; /* private */
+
+/* How the kernel reads and writes the inode, the same for all that have it open. */
+enum node_io { NODE_IO_CLOSED, NODE_IO_PASSTHROUGH, NODE_IO_DAEMON };
+
+struct node_key {
+	uint64_t device, inode;
+};
+
+struct node {
+	UT_hash_handle hh;
+	struct node_key key;
+	bool promise;
+	bool hashed;
+	mode_t type;	     /* S_IFMT bits */
+	unsigned int depth;  /* components below the root when it was made; exact down to the checkpoints */
+	uint64_t generation; /* tells nodes apart that were given the same address */
+	struct timespec born;
+	struct node_name *names;       /* real nodes */
+	struct node *promise_parent;   /* promises */
+	char *promise_name;
+	struct gate_checkpoint *checkpoint; /* nodes at checkpoint depth only */
+	uint64_t lookups;	       /* the kernel's references */
+	unsigned int refs;	       /* ours */
+	int directory;		       /* O_PATH descriptor or -1 */
+	/* guarded by nodes->io_lock */
+	enum node_io io;
+	unsigned int io_count;
+	int32_t backing_id;
+	struct handle *handles; /* open files, for what has no name any more; guarded by nodes->lock */
+};
+
+struct nodes {
+	pthread_mutex_t lock;
+	pthread_mutex_t io_lock;
+	struct node *by_inode;
+	struct node_name *by_name;
+	struct node *root;
+	uint64_t next_generation;
+	unsigned int depth; /* of checkpoints */
+	struct gate *gate;
+};
+
+/* Where a node's name is: directory node (a reference) and name. */
+struct place {
+	struct nodes *nodes;
+	struct node *parent;
+	int directory; /* its descriptor */
+	char name[NAME_MAX + 1];
+};
+
+/* `root` is an O_PATH descriptor of the export; it stays the caller's. 0 or -errno. */
+int nodes_init(struct nodes *nodes, struct gate *gate, int root, unsigned int depth);
+void nodes_destroy(struct nodes *nodes);
+
+/* Attributes of `name` in the directory `fd`, not following symlinks ("" for itself); born is 0 where the file system has no birth times. */
+int node_attributes(int fd, const char *name, struct stat *out, struct timespec *born);
+
+/* The node for what stands at parent/name, with one more kernel reference. Directories get their descriptor. 0 or -errno. */
+int node_look_up(struct nodes *nodes, struct node *parent, const char *name, const struct stat *attributes, const struct timespec *born,
+		 struct node **out);
+/* A promise for parent/name, with one kernel reference: S_IFDIR for a name that may come to be, S_IFREG for one that a failed generation never made. */
+int node_promise(struct nodes *nodes, struct node *parent, const char *name, mode_t type, struct node **out);
+void node_forget(struct nodes *nodes, struct node *node, uint64_t count);
+
+struct node *node_ref(struct nodes *nodes, struct node *node);
+void node_put(struct nodes *nodes, struct node *node);
+
+/* The place of a node's first name. -ESTALE when it has none (any more); the root has none. */
+int node_place(struct nodes *nodes, struct node *node, struct place *place);
+void place_put(struct place *place);
+
+/* What happened on the export through us. */
+void node_unlinked(struct nodes *nodes, struct node *parent, const char *name);
+void node_renamed(struct nodes *nodes, struct node *old_parent, const char *old_name, struct node *new_parent, const char *new_name, bool exchange);
+
+/* The checkpoint that the node belongs to, as a reference, its top node (no reference; valid as long as `node` has its name), and the path below it
+ * ("" for itself) in a buffer of PATH_MAX. NULL above checkpoints. -1 as `error` when it has no name any more. */
+struct node_home {
+	struct gate_checkpoint *checkpoint; /* NULL: above checkpoints */
+	struct node_key top;		    /* the inode at the checkpoint's path through which the node was reached */
+	bool orphan;			    /* it has no name any more */
+	char path[PATH_MAX];		    /* below the checkpoint */
+};
+void node_home(struct nodes *nodes, struct node *node, struct node_home *home);
+void node_home_put(struct node_home *home);
+
+/* The path below the export's root of parent/name (name "" for the parent itself), in a buffer of PATH_MAX. -ENAMETOOLONG, -ESTALE. */
+int node_path(struct nodes *nodes, struct node *parent, const char *name, char path[PATH_MAX]);
+
+/* The node at `path`, if the kernel knows it: a reference; or NULL. */
+struct node *node_find_path(struct nodes *nodes, const char *path);
+
+/* Opens the directory's descriptor anew by its name, for one that has become stale. */
+int node_reopen(struct nodes *nodes, struct node *node);
+
+#endif
