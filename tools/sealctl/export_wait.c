@@ -1,0 +1,97 @@
+#include "export.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "report.h"
+#include "sealfs/lease.h"
+
+#define POLL_FIRST_NS INT64_C(20000000)
+#define POLL_LAST_NS INT64_C(1000000000)
+
+/* A waiter's clock. */
+struct pace {
+	int64_t deadline_ns; /* 0: none */
+	int64_t poll_ns;     /* until the next look */
+	int64_t judge_ns;    /* when the writer's lease is looked at next; -1: never */
+};
+
+/* Sleeps until the next look; -ETIMEDOUT when there is none before the deadline. */
+static int pace_sleep(struct pace *pace)
+{
+	int64_t left = pace->deadline_ns ? pace->deadline_ns - call_now_ns() : INT64_MAX;
+	int64_t sleep_ns = pace->poll_ns < left ? pace->poll_ns : left;
+	struct timespec time = {.tv_sec = sleep_ns / 1000000000, .tv_nsec = sleep_ns % 1000000000};
+
+	if (left <= 0)
+		return -ETIMEDOUT;
+	nanosleep(&time, NULL);
+	pace->poll_ns = pace->poll_ns * 2 < POLL_LAST_NS ? pace->poll_ns * 2 : POLL_LAST_NS;
+	return 0;
+}
+
+/* Ends the generation when its writer is gone; true when it did. */
+static bool judge_writer(const struct export_dir *export, const char *path, const struct state *state,
+			 struct pace *pace)
+{
+	CLEANUP(record_free) struct record self = {0};
+
+	if (state->kind != STATE_OPEN || pace->judge_ns < 0 || call_now_ns() < pace->judge_ns)
+		return false;
+	pace->judge_ns = call_now_ns() + POLL_LAST_NS;
+	if (lease_held(export->store, path) != 0 || export_record(&self, RECORD_END))
+		return false;
+	return !lease_end_dead(export->store, path, self.trial, "owner died");
+}
+
+static int reply_good(const struct export_dir *export, const char *path, const struct state *state, json_t **reply)
+{
+	char root[EXPORT_ROOT_SIZE];
+
+	export_root(export, path, state, root);
+	*reply = json_pack("{s:o, s:s}", "path", report_json_path(path), "root", root);
+	return 0;
+}
+
+/* One look: the end's result, or -EINPROGRESS. */
+static int look(const struct export_dir *export, const char *path, struct pace *pace, json_t **reply)
+{
+	CLEANUP(state_free) struct state state = {0};
+	int error = state_read(export->store, path, &state);
+
+	if (error)
+		return error;
+	switch (state.kind) {
+	case STATE_PENDING:
+	case STATE_OPEN:
+		return judge_writer(export, path, &state, pace) ? look(export, path, pace, reply) : -EINPROGRESS;
+	case STATE_SEALED:
+	case STATE_PLAIN: /* nothing to wait for */
+		return reply_good(export, path, &state, reply);
+	case STATE_FAILED:
+		return export_refuse(&state, -EOWNERDEAD, reply);
+	case STATE_DAMAGED:
+		return export_refuse(&state, -EBADMSG, reply);
+	default:
+		return export_refuse(&state, -ENOENT, reply);
+	}
+}
+
+int export_wait(const struct export_dir *export, const struct call *call, json_t **reply)
+{
+	struct pace pace = {call->deadline_ns, POLL_FIRST_NS, export_locks_tell(export->root) ? 0 : -1};
+	int result;
+
+	while ((result = look(export, call->path, &pace, reply)) == -EINPROGRESS) {
+		if (pace_sleep(&pace)) {
+			CLEANUP(state_free) struct state state = {0};
+
+			if (state_read(export->store, call->path, &state))
+				return -ETIMEDOUT;
+			return export_late(&state, reply);
+		}
+	}
+	return result;
+}

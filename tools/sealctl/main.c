@@ -1,0 +1,150 @@
+/*
+ * sealctl - the command-line companion of sealfs
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "report.h"
+#include "sealctl.h"
+
+static const struct command commands[] = {
+	{"init", "make a directory an export", cmd_init,
+	 "Usage: sealctl init [--depth N] [--live GLOB]... [--trial-env NAMES] EXPORT\n"
+	 "\n"
+	 "Makes the directory EXPORT an export: writes .sealfs/config in it, on which all\n"
+	 "machines agree.\n"
+	 "\n"
+	 "      --depth N           checkpoints are the entries N levels below EXPORT\n"
+	 "                          (1 to 16; default 1)\n"
+	 "      --live GLOB         files of this name are neither held back nor sealed;\n"
+	 "                          may be given several times\n"
+	 "      --trial-env NAMES   environment variables that name a trial, the first\n"
+	 "                          that is set counts\n"
+	 "                          (default SEALFS_TRIAL:NNI_TRIAL_JOB_ID)\n"
+	 "  -h, --help              show this help\n"},
+	{"run", "run a command as a trial and seal what it wrote", cmd_run,
+	 "Usage: sealctl run [--trial ID] [--save PATH]... [--join] [--] CMD [ARG]...\n"
+	 "\n"
+	 "Runs CMD. When it has ended well, every checkpoint that it wrote is sealed,\n"
+	 "otherwise abandoned.\n"
+	 "\n"
+	 "      --trial ID    the trial's name (default: from the environment, else one is\n"
+	 "                    made up)\n"
+	 "      --save PATH   checkpoint that CMD will write, open from the start; may be\n"
+	 "                    given several times\n"
+	 "      --join        another machine's 'sealctl run' of this trial decides; this\n"
+	 "                    one only takes part\n"
+	 "  -h, --help        show this help\n"
+	 "\n"
+	 "The exit status is that of CMD; if CMD succeeded and sealing did not: 1,\n"
+	 "3 (abandoned) or 5 (verification failed).\n"},
+	{"reserve", "announce checkpoints before anybody writes them", cmd_reserve,
+	 "Usage: sealctl reserve [--writer TRIAL] PATH...\n"
+	 "\n"
+	 "Makes each checkpoint PATH pending: whoever opens it waits until it is sealed.\n"
+	 "\n"
+	 "      --writer TRIAL   the trial that will write; for it alone nothing is there\n"
+	 "                       yet (default: whoever writes first)\n"
+	 "  -h, --help           show this help\n"},
+	{"seal", "seal checkpoints", cmd_seal,
+	 "Usage: sealctl seal PATH...\n"
+	 "\n"
+	 "Seals each checkpoint PATH and prints its root digest. Plain data are sealed as\n"
+	 "they are.\n"
+	 "\n"
+	 "  -h, --help   show this help\n"},
+	{"abandon", "end checkpoints badly", cmd_abandon,
+	 "Usage: sealctl abandon [--reason TEXT] PATH...\n"
+	 "\n"
+	 "Ends each open or pending checkpoint PATH as failed: whoever waits for it gets\n"
+	 "the error \"Owner died\".\n"
+	 "\n"
+	 "      --reason TEXT   why, for those who wait (default: abandoned by hand)\n"
+	 "  -h, --help          show this help\n"},
+	{"wait", "wait until checkpoints are sealed", cmd_wait,
+	 "Usage: sealctl wait [--timeout SECONDS] PATH...\n"
+	 "\n"
+	 "Waits until every checkpoint PATH is sealed or failed.\n"
+	 "\n"
+	 "      --timeout SECONDS   give up after this time, which may be a fraction; it\n"
+	 "                          counts for all PATHs together\n"
+	 "  -h, --help              show this help\n"
+	 "\n"
+	 "Exit status: 0 all are sealed, 3 one has failed, 4 timed out.\n"},
+	{"status", "show checkpoints, their writers and who waits", cmd_status,
+	 "Usage: sealctl status [--json] [PATH]...\n"
+	 "\n"
+	 "Shows the checkpoints PATH, or those below a PATH that lies above them, or all\n"
+	 "of all mounts.\n"
+	 "\n"
+	 "      --json   print a JSON array\n"
+	 "  -h, --help   show this help\n"},
+	{"rm", "remove checkpoints with their data", cmd_rm,
+	 "Usage: sealctl rm PATH...\n"
+	 "\n"
+	 "Removes each checkpoint PATH, which must not be open, and its data.\n"
+	 "\n"
+	 "  -h, --help   show this help\n"},
+	{"doctor", "check what sealfs needs on this machine", cmd_doctor,
+	 "Usage: sealctl doctor [--json] EXPORT|MOUNT\n"
+	 "\n"
+	 "Checks kernel, FUSE, and the options, links and locks of the export. Exit\n"
+	 "status 1 if something fails.\n"
+	 "\n"
+	 "      --json   print a JSON array\n"
+	 "  -h, --help   show this help\n"},
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static void print_usage(FILE *stream)
+{
+	fputs("Usage: sealctl COMMAND [OPTION]... [ARGUMENT]...\n\n", stream);
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		fprintf(stream, "  %-10s%s\n", commands[i].name, commands[i].summary);
+	fputs("\n'sealctl COMMAND --help' tells more about a command, sealctl(1) about all.\n", stream);
+}
+
+static int run_command(const char *name, int argc, char **argv)
+{
+	AUTO_FREE char *full_name = NULL;
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		if (strcmp(commands[i].name, name))
+			continue;
+		if (asprintf(&full_name, "sealctl %s", name) < 0)
+			return EXIT_ERROR;
+		argv[0] = full_name;
+		optind = 0; /* glibc: begin anew with this argv */
+		return commands[i].run(&commands[i], argc, argv);
+	}
+	report_note("there is no command '%s'; 'sealctl --help' lists them", name);
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+
+	switch (getopt_long(argc, argv, "+hV", options, NULL)) {
+	case -1:
+		break;
+	case 'h':
+		print_usage(stdout);
+		return EXIT_GOOD;
+	case 'V':
+		puts("sealctl " SEALFS_VERSION);
+		return EXIT_GOOD;
+	default:
+		return EXIT_USAGE;
+	}
+	if (optind >= argc) {
+		print_usage(stderr);
+		return EXIT_USAGE;
+	}
+	return run_command(argv[optind], argc - optind, argv + optind);
+}

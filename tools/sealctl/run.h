@@ -1,0 +1,71 @@
+/*
+ * run - the parts of `sealctl run`: which trial, on which mounts, the command itself, the end
+ */
+#ifndef SEALCTL_RUN_H
+#define SEALCTL_RUN_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* A mount on which the trial runs. Its descriptor stays open: it is the wrapper's sign of life. */
+struct run_mount {
+	char *point;
+	char *device;
+	unsigned int depth;
+	int fd;
+	char **trial_env; /* NULL-terminated; what the mount looks at to tell which trial a process belongs to */
+	bool begun;
+};
+
+struct run {
+	const char *trial;
+	bool join;
+	struct run_mount *mounts;
+	size_t count;
+};
+void run_free(struct run *run);
+
+/* ---- run_mounts.c ---- */
+
+/* Opens every sealfs mount that this user may open; says so on stderr when there is none. Returns the exit status. */
+int run_open_mounts(struct run *run);
+/* RUN_BEGIN on all of them. Returns the exit status, with the message printed. */
+int run_begin(struct run *run);
+/* Opens the checkpoint that a --save PATH names. Likewise. */
+int run_claim(struct run *run, const char *path);
+/* The same for a path that a scheduler gave: outside of the mounts it is none of our business, and it may lie inside
+ * the checkpoint. */
+int run_claim_given(struct run *run, const char *path);
+
+/* ---- run_trial.c ---- */
+
+/* The trial from the environment, or one that is made up. Allocated; NULL when memory is out. */
+char *run_find_trial(const struct run *run);
+/* Sets SEALFS_TRIAL, and where a mount would not look at it or would see another name first, the variable that this
+ * mount looks at. -errno. */
+int run_set_trial(const struct run *run);
+/* Where an NNI trial is told to save: allocated, or NULL when there is no such thing. */
+char *run_nni_save_path(void);
+
+/* ---- run_child.c ---- */
+
+/* Blocks the signals that are forwarded. From here on they come by the descriptor that is returned (or -errno). */
+int run_block_signals(sigset_t *before);
+/* From here on SIGTSTP comes by that descriptor as well, and no signal of the terminal stops us. -errno. */
+int run_refuse_stops(int signals);
+/*
+ * Starts the command and waits for it, forwarding what is sent to the wrapper alone. *status as wait(2) gives it; 0, or
+ * -errno when it cannot be started.
+ */
+int run_child(char **argv, const sigset_t *before, int signals, int *status);
+
+/* ---- run_end.c ---- */
+
+/* RUN_END on all mounts at once; prints what became of the checkpoints. `reason` "": the command ended well. Returns
+ * the exit status of sealing. */
+int run_end(struct run *run, const char *reason, int signals);
+
+#endif

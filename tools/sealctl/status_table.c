@@ -1,0 +1,161 @@
+#include "status_table.h"
+
+#include <string.h>
+
+#include "cleanup.h"
+#include "report.h"
+#include "target_path.h"
+
+enum {
+	COLUMN_PATH,
+	COLUMN_STATE,
+	COLUMN_GENERATION,
+	COLUMN_WRITER,
+	COLUMN_HOST,
+	COLUMN_SINCE,
+	COLUMN_WAITERS,
+	COLUMN_NOTE,
+	COLUMNS
+};
+
+static const char *const titles[COLUMNS] = {"PATH", "STATE", "GEN", "WRITER", "HOST", "SINCE", "WAITERS", "NOTE"};
+
+/* One line of the table; all strings allocated, NULL when memory is out. */
+struct row {
+	char *cells[COLUMNS];
+};
+
+static void row_free(struct row *row)
+{
+	for (size_t i = 0; i < COLUMNS; i++)
+		free(row->cells[i]);
+}
+
+static char *or_dash(const char *text)
+{
+	return strdup(text[0] ? text : "-");
+}
+
+static char *number(size_t value)
+{
+	char *text;
+
+	return asprintf(&text, "%zu", value) < 0 ? NULL : text;
+}
+
+const char *status_table_root(const json_t *checkpoint)
+{
+	const char *root = report_string(checkpoint, "mount");
+
+	return root[0] ? root : report_string(checkpoint, "export");
+}
+
+static char *full_path(const json_t *checkpoint)
+{
+	return path_join(status_table_root(checkpoint), report_string(checkpoint, "path"));
+}
+
+/* "pid 4711 (python3), pid 4712 (python3)" */
+static char *list_processes(const json_t *processes)
+{
+	char *text = strdup("");
+	json_t *process;
+	size_t i;
+
+	json_array_foreach(processes, i, process)
+	{
+		AUTO_FREE char *before = text;
+
+		if (!before || asprintf(&text, "%s%spid %lld (%s)", before, i ? ", " : "",
+					(long long)json_integer_value(json_object_get(process, "pid")),
+					report_string(process, "command")) < 0)
+			text = NULL;
+	}
+	return text;
+}
+
+static char *prefixed(const char *prefix, const char *text)
+{
+	char *joined;
+
+	return asprintf(&joined, "%s%s", prefix, text) < 0 ? NULL : joined;
+}
+
+static char *note(const json_t *checkpoint)
+{
+	const json_t *writing = json_object_get(checkpoint, "open_for_writing");
+	const char *const keys[] = {"error", "reason", "root"};
+
+	if (json_array_size(writing)) {
+		AUTO_FREE char *processes = list_processes(writing);
+
+		return processes ? prefixed("open for writing by ", processes) : NULL;
+	}
+	for (size_t i = 0; i < 3; i++)
+		if (report_string(checkpoint, keys[i])[0])
+			return strdup(report_string(checkpoint, keys[i]));
+	return strdup("-");
+}
+
+static void row_fill(struct row *row, const json_t *checkpoint)
+{
+	bool sealing = json_is_true(json_object_get(checkpoint, "sealing"));
+
+	row->cells[COLUMN_PATH] = full_path(checkpoint);
+	row->cells[COLUMN_STATE] = strdup(sealing ? "sealing" : report_string(checkpoint, "state"));
+	row->cells[COLUMN_GENERATION] = number((size_t)json_integer_value(json_object_get(checkpoint, "generation")));
+	row->cells[COLUMN_WRITER] = or_dash(report_string(checkpoint, "writer"));
+	row->cells[COLUMN_HOST] = or_dash(report_string(checkpoint, "host"));
+	row->cells[COLUMN_SINCE] = or_dash(report_string(checkpoint, "since"));
+	row->cells[COLUMN_WAITERS] = number(json_array_size(json_object_get(checkpoint, "waiters")));
+	row->cells[COLUMN_NOTE] = note(checkpoint);
+}
+
+/* Terminal columns, as far as UTF-8 characters are one column wide each. */
+static size_t text_width(const char *text)
+{
+	size_t width = 0;
+
+	for (; *text; text++)
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
+static void widen(size_t widths[COLUMNS], const char *const cells[COLUMNS])
+{
+	for (size_t i = 0; i < COLUMNS; i++)
+		if (cells[i] && text_width(cells[i]) > widths[i])
+			widths[i] = text_width(cells[i]);
+}
+
+static void print_cells(const size_t widths[COLUMNS], const char *const cells[COLUMNS])
+{
+	for (size_t i = 0; i < COLUMNS; i++) {
+		const char *cell = cells[i] ? cells[i] : "";
+
+		report_print_plain(stdout, cell);
+		if (i + 1 < COLUMNS)
+			printf("%*s", (int)(widths[i] - text_width(cell)) + 2, "");
+	}
+	putchar('\n');
+}
+
+int status_table_print(const json_t *array)
+{
+	size_t count = json_array_size(array), widths[COLUMNS] = {0};
+	AUTO_FREE struct row *rows = calloc(count + 1, sizeof(*rows));
+
+	if (!rows)
+		return EXIT_ERROR;
+	widen(widths, titles);
+	for (size_t i = 0; i < count; i++) {
+		row_fill(&rows[i], json_array_get(array, i));
+		widen(widths, (const char *const *)rows[i].cells);
+	}
+	print_cells(widths, titles);
+	for (size_t i = 0; i < count; i++) {
+		print_cells(widths, (const char *const *)rows[i].cells);
+		row_free(&rows[i]);
+	}
+	return EXIT_GOOD;
+}
