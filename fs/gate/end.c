@@ -365,6 +365,19 @@ void gate_end_job_(struct pool_job *pool_job)
 
 /* ---- who begins an end ---- */
 
+/* Under the lock: has this mount a say in the end? One that joined, and has let go meanwhile, only when it must tell of a failure. */
+static bool rejoin(struct gate_checkpoint *checkpoint, const char *failure)
+{
+	if (checkpoint->lease.fd >= 0)
+		return true;
+	unsigned int own = checkpoint->own;
+	bool again = failure && !gate_reread_(checkpoint) && checkpoint->state.kind == STATE_OPEN && checkpoint->state.generation == own &&
+		     !lease_share(&checkpoint->gate->options.store, checkpoint->path, &checkpoint->lease);
+	if (!again)
+		gate_let_go_(checkpoint);
+	return again;
+}
+
 void gate_trial_ended_(void *arg, struct trial *trial, const char *failure)
 {
 	struct gate *gate = arg;
@@ -383,7 +396,7 @@ void gate_trial_ended_(void *arg, struct trial *trial, const char *failure)
 	pthread_mutex_unlock(&gate->lock);
 	for (size_t i = 0; i < used; i++) {
 		pthread_mutex_lock(&list[i]->lock);
-		if (list[i]->trial == trial && list[i]->lease.fd >= 0) {
+		if (list[i]->trial == trial && rejoin(list[i], failure)) {
 			gate_begin_end_(list[i], failure, false);
 			if (!trial_has_survivors(trial))
 				list[i]->end_uptime_ns = 0;
@@ -397,10 +410,15 @@ void gate_trial_ended_(void *arg, struct trial *trial, const char *failure)
 /* Under the lock: the last thing that a seal waited for may be gone. */
 static void check_closed(struct gate_checkpoint *checkpoint)
 {
-	if (checkpoint->ending != ENDING_CLOSING || checkpoint->handles || checkpoint->changes)
+	if (checkpoint->handles || checkpoint->changes)
 		return;
-	checkpoint->ending = ENDING_SEALING;
-	submit(checkpoint);
+	if (checkpoint->ending == ENDING_CLOSING) {
+		checkpoint->ending = ENDING_SEALING;
+		submit(checkpoint);
+	} else if (checkpoint->ending == ENDING_NONE && !checkpoint->claimer && checkpoint->lease.fd >= 0) {
+		/* a mount that joined holds the lease only while something is open for writing, so that the other one can seal */
+		lease_drop(&checkpoint->gate->options.store, &checkpoint->lease);
+	}
 }
 
 void gate_vacated(struct gate_checkpoint *checkpoint)

@@ -346,6 +346,13 @@ int gate_refresh_(struct gate_checkpoint *checkpoint, bool even_if_sealed)
 	return gate_reread_(checkpoint);
 }
 
+void gate_look_again(struct gate_checkpoint *checkpoint)
+{
+	pthread_mutex_lock(&checkpoint->lock);
+	checkpoint->looked_ns = 0;
+	pthread_mutex_unlock(&checkpoint->lock);
+}
+
 int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of)
 {
 	const struct state *state = &checkpoint->state;
@@ -378,7 +385,7 @@ void gate_judge_(struct gate_checkpoint *checkpoint)
 	int error = lease_end_dead(store, checkpoint->path, state->claim.trial, "owner died");
 	if (error == -EBUSY)
 		return;
-	log_warning("'%s': the mount on %s through which trial '%s' was writing is gone: %s; start the trial again, or 'sealctl rm' it",
+	log_warning("'%s': owner died: the mount on %s through which trial '%s' was writing is gone: %s; start the trial again, or 'sealctl rm' it",
 		    checkpoint->path, state->claim.host, state->claim.trial, error ? "its end can not be recorded by this user" : "failed");
 	if (error)
 		checkpoint->lost = true;

@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sealfs/creds.h"
+
 #define ENVIRONMENT_LIMIT (4u << 20) /* bytes; the kernel's own limit for one string is 128 KiB */
 #define ANCESTOR_LIMIT 1024
 
@@ -252,6 +254,8 @@ int identity_of(pid_t tid, char *const *variables, char **trial)
 	*trial = recall(tid);
 	if (*trial)
 		return 0;
+	/* the environment of a process that may not be dumped is root's to read */
+	CREDS_SCOPE(0, 0, 0);
 	/* opened before it is read: what is remembered belongs to this memory or, had it been exchanged meanwhile, to none */
 	snprintf(path, sizeof(path), "/proc/%d/environ", tid);
 	int environment = open(path, O_RDONLY | O_CLOEXEC);

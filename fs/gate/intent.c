@@ -9,16 +9,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sealfs/creds.h"
+
 #define TRIES 40
 #define PAUSE_NS 25000 /* between them: the thread is about to sleep, on another processor */
 
-/* How the calls that make names give their flags. */
-enum flags_at { ALWAYS_CREATES, FLAGS_SECOND, FLAGS_THIRD, FLAGS_IN_STRUCT };
+/* How the calls that open or make names give their flags. */
+enum flags_at { ALWAYS_CREATES, ALWAYS_CHANGES, FLAGS_SECOND, FLAGS_THIRD, FLAGS_IN_STRUCT };
 
 static const struct {
 	long number;
 	enum flags_at flags;
-} creators[] = {
+} calls[] = {
 #ifdef SYS_open
 	{SYS_open, FLAGS_SECOND},
 #endif
@@ -44,6 +46,8 @@ static const struct {
 	{SYS_renameat, ALWAYS_CREATES},
 #endif
 	{SYS_openat, FLAGS_THIRD},     {SYS_openat2, FLAGS_IN_STRUCT}, {SYS_mkdirat, ALWAYS_CREATES},  {SYS_mknodat, ALWAYS_CREATES},
+	{SYS_truncate, ALWAYS_CHANGES}, {SYS_setxattr, ALWAYS_CHANGES}, {SYS_lsetxattr, ALWAYS_CHANGES},
+	{SYS_removexattr, ALWAYS_CHANGES}, {SYS_lremovexattr, ALWAYS_CHANGES},
 	{SYS_linkat, ALWAYS_CREATES},  {SYS_symlinkat, ALWAYS_CREATES}, {SYS_renameat2, ALWAYS_CREATES},
 };
 
@@ -71,7 +75,7 @@ static int read_syscall(pid_t tid, long *number, unsigned long arguments[3])
 
 static enum intent by_flags(unsigned long flags)
 {
-	return flags & O_CREAT ? INTENT_CREATE : INTENT_OTHER;
+	return flags & O_CREAT ? INTENT_CREATE : INTENT_OPEN;
 }
 
 static enum intent by_struct(pid_t tid, unsigned long address)
@@ -87,21 +91,24 @@ enum intent intent_of(pid_t tid)
 	unsigned long arguments[3];
 	long number;
 
+	CREDS_SCOPE(0, 0, 0);
 	if (tid <= 0 || read_syscall(tid, &number, arguments))
 		return INTENT_UNKNOWN;
 	/* requests of a ring are carried out by whoever is at hand */
 	if (number < 0 || number == SYS_io_uring_enter)
 		return INTENT_UNKNOWN;
-	for (size_t i = 0; i < sizeof(creators) / sizeof(creators[0]); i++) {
-		if (creators[i].number != number)
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		if (calls[i].number != number)
 			continue;
-		switch (creators[i].flags) {
+		switch (calls[i].flags) {
 		case FLAGS_SECOND:
 			return by_flags(arguments[1]);
 		case FLAGS_THIRD:
 			return by_flags(arguments[2]);
 		case FLAGS_IN_STRUCT:
 			return by_struct(tid, arguments[2]);
+		case ALWAYS_CHANGES:
+			return INTENT_CHANGE;
 		default:
 			return INTENT_CREATE;
 		}

@@ -26,7 +26,7 @@ struct raw_entry {
 /* A sealed directory shows what its manifest has, and live files. */
 static bool shown(struct mount *mount, const struct handle *handle, const char *name)
 {
-	char path[PATH_MAX];
+	char path[NODE_PATH_MAX];
 
 	if (!strcmp(name, ".") || !strcmp(name, ".."))
 		return true;

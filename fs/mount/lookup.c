@@ -153,6 +153,8 @@ static int look_up_checkpoint(struct mount *mount, struct node *parent, const ch
 {
 	char path[PATH_MAX];
 	struct gate_view view;
+	struct stat attributes;
+	struct timespec born;
 
 	int error = node_path(&mount->nodes, parent, name, path);
 	if (error)
@@ -161,6 +163,12 @@ static int look_up_checkpoint(struct mount *mount, struct node *parent, const ch
 	if (!checkpoint)
 		return -ENOMEM;
 	error = gate_enter(mount->gate, checkpoint, caller, GATE_LOOK, "", NULL, NULL, &view);
+	if (!error && view.answer == GATE_SEALED && node_attributes(parent->directory, name, &attributes, &born) == -ENOENT) {
+		/* removed elsewhere, most likely: what is remembered of its state is old */
+		gate_sealed_put(view.sealed);
+		gate_look_again(checkpoint);
+		error = gate_enter(mount->gate, checkpoint, caller, GATE_LOOK, "", NULL, NULL, &view);
+	}
 	if (!error && view.answer == GATE_SEALED)
 		error = look_up_sealed(mount, parent, name, view.sealed, "", CHECKPOINT_TIMEOUT, entry);
 	else if (!error && view.may_restart && !is_empty_directory(parent, name))
@@ -177,38 +185,42 @@ static int look_up_checkpoint(struct mount *mount, struct node *parent, const ch
 /*
  * What a name that is missing, and may come to be, is shown as; 0: as missing.
  *
- * Whoever creates something becomes the writer of a failed checkpoint, and of one that was reserved for nobody in particular: he must be told that the name is
- * free. To readers a name that a failed generation never made is shown as a file, like what it has left (hide_wreck): opening it to read fails with
- * EOWNERDEAD, and opening it to write begins a new generation even where the intent can not be told.
+ * Who is about to create it must be told that the name is free: he becomes the writer, or gets EBUSY. Where the intent can not be told, a name that a failed
+ * generation never made is shown as a file: opening that to read fails with EOWNERDEAD, and opening it to write begins a new generation.
  */
 static mode_t promised_type(const struct gate_view *view, const struct gate_caller *caller)
 {
 	if (view->answer != GATE_WAIT)
 		return 0;
-	if (view->anybody && intent_of(caller->tid) == INTENT_CREATE)
+	enum intent intent = intent_of(caller->tid);
+	if (intent == INTENT_CREATE)
 		return 0;
-	return view->state == STATE_FAILED ? S_IFREG : S_IFDIR;
+	return intent == INTENT_UNKNOWN && view->state == STATE_FAILED ? S_IFREG : S_IFDIR;
+}
+
+static int look_up_sealed_inside(struct mount *mount, struct node *parent, const char *name, const struct admission *admission,
+				 struct fuse_entry_param *entry)
+{
+	const char *below = admission->home.path;
+	char path[NODE_PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s%s%s", below, *below ? "/" : "", name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	return look_up_sealed(mount, parent, name, admission->view.sealed, path, SEALED_TIMEOUT, entry);
 }
 
 static int look_up_inside(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller,
 			  struct fuse_entry_param *entry)
 {
 	struct admission admission;
-	char path[PATH_MAX];
 
 	int error = admit(mount, parent, name, caller, GATE_LOOK, &admission);
-	const char *below = admission.home.path;
-	if (error)
-		goto out;
-	if (snprintf(path, sizeof(path), "%s%s%s", below, *below ? "/" : "", name) >= (int)sizeof(path))
-		error = -ENAMETOOLONG;
-	else if (admission.live)
+	if (!error && admission.live)
 		error = look_up_unsealed(mount, parent, name, 0, entry);
-	else if (admission.view.answer == GATE_SEALED)
-		error = look_up_sealed(mount, parent, name, admission.view.sealed, path, SEALED_TIMEOUT, entry);
-	else
+	else if (!error && admission.view.answer == GATE_SEALED)
+		error = look_up_sealed_inside(mount, parent, name, &admission, entry);
+	else if (!error)
 		error = look_up_unsealed(mount, parent, name, promised_type(&admission.view, caller), entry);
-out:
 	admission_end(&admission);
 	return error;
 }
@@ -317,15 +329,50 @@ static double attribute_timeout(const struct node *node, const struct admission 
 	return *admission->home.path ? SEALED_TIMEOUT : CHECKPOINT_TIMEOUT;
 }
 
-/*
- * What a failed generation has left is shown as an empty file: a script that asks isfile() before it loads goes on to open it, and is told there that the
- * owner died, instead of taking "no" for an answer and starting from nothing; and a new trial may overwrite it.
- */
+/* Of what a failed generation has left: the kernel's permission checks need the mode, and nobody needs the rest. */
 static void hide_wreck(struct stat *attributes)
 {
 	attributes->st_size = 0;
 	attributes->st_blocks = 0;
 	attributes->st_atim = attributes->st_mtim = attributes->st_ctim = (struct timespec){0, 0};
+}
+
+/* Attributes of a file that its reader may not see yet, or never. Those that only serve to check an open's permissions are given: OPEN decides. */
+static int refused_attributes(fuse_req_t req, struct node *node, int refusal, struct stat *attributes)
+{
+	struct mount *mount = mount_of(req);
+	bool failed = refusal == -EOWNERDEAD;
+	enum intent intent = intent_of(fuse_req_ctx(req)->pid);
+
+	if (intent == INTENT_OTHER || (intent == INTENT_UNKNOWN && !failed))
+		return refusal;
+	if (node->promise) {
+		promise_attributes(node, attributes);
+		return 0;
+	}
+	int error = node_stat(mount, node, attributes);
+	if (!error && failed)
+		hide_wreck(attributes);
+	return error;
+}
+
+static int file_attributes(fuse_req_t req, struct node *node, struct admission *admission, struct stat *attributes)
+{
+	struct mount *mount = mount_of(req);
+
+	int error = admit_reader(req, node, GATE_STAT, false, admission);
+	if (error == -EAGAIN || error == -EOWNERDEAD) {
+		int refused = refused_attributes(req, node, error, attributes);
+		if (refused != -EAGAIN)
+			return refused;
+	}
+	if (error == -EAGAIN) {
+		admission_end(admission);
+		error = admit_reader(req, node, GATE_STAT, true, admission);
+	}
+	if (!error && node->promise)
+		error = -ESTALE; /* it has come true */
+	return error ? error : node_stat(mount, node, attributes);
 }
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -336,27 +383,15 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct admission admission = {.mount = mount};
 	struct stat attributes;
 	double timeout = 0;
-	int error = 0;
+	int error;
 
 	{
 		AS_CALLER(req);
 		/* a real directory is answered at once: the kernel may ask with that directory's lock held */
-		bool gated = node->promise || !S_ISDIR(node->type);
-		if (gated && !fi)
-			error = admit_reader(req, node, GATE_STAT, true, &admission);
-		else if (!gated)
+		bool directory = S_ISDIR(node->type) && !node->promise;
+		if (directory)
 			admit(mount, node, NULL, &caller, GATE_LOOK, &admission); /* for the time-out alone */
-		bool wreck = error == -EOWNERDEAD && !S_ISDIR(node->type);
-		if (!error && node->promise)
-			error = -ESTALE; /* it has come true */
-		if (wreck && node->promise)
-			error = 0;
-		else if (!error || wreck)
-			error = node_stat(mount, node, &attributes);
-		if (!error && node->promise)
-			promise_attributes(node, &attributes);
-		else if (!error && wreck)
-			hide_wreck(&attributes);
+		error = directory || fi ? node_stat(mount, node, &attributes) : file_attributes(req, node, &admission, &attributes);
 		if (!error)
 			timeout = attribute_timeout(node, &admission);
 		admission_end(&admission);

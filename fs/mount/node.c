@@ -456,10 +456,10 @@ static bool step_up(const struct node *node, struct node **parent, const char **
 }
 
 /* Puts "name/" before what stands at *at. */
-static bool prepend(char *buffer, size_t *at, const char *name)
+static bool prepend(char *buffer, size_t size, size_t *at, const char *name)
 {
 	size_t length = strlen(name);
-	size_t slash = *at < PATH_MAX - 1;
+	size_t slash = *at < size - 1;
 	if (*at < length + slash)
 		return false;
 	if (slash)
@@ -471,8 +471,8 @@ static bool prepend(char *buffer, size_t *at, const char *name)
 
 void node_home(struct nodes *nodes, struct node *node, struct node_home *home)
 {
-	char buffer[PATH_MAX];
-	size_t at = PATH_MAX - 1;
+	char *buffer = home->path;
+	size_t at = NODE_PATH_MAX - 1;
 	struct node *parent;
 	const char *name;
 	bool fits = true;
@@ -482,7 +482,7 @@ void node_home(struct nodes *nodes, struct node *node, struct node_home *home)
 	home->orphan = false;
 	pthread_mutex_lock(&nodes->lock);
 	while (node != nodes->root && !node->checkpoint && step_up(node, &parent, &name)) {
-		fits &= prepend(buffer, &at, name);
+		fits &= prepend(buffer, NODE_PATH_MAX, &at, name);
 		node = parent;
 	}
 	if (node->checkpoint) {
@@ -494,7 +494,10 @@ void node_home(struct nodes *nodes, struct node *node, struct node_home *home)
 		home->orphan = node != nodes->root;
 	}
 	pthread_mutex_unlock(&nodes->lock);
-	strcpy(home->path, fits ? buffer + at : "?");
+	if (fits)
+		memmove(buffer, buffer + at, NODE_PATH_MAX - at);
+	else
+		home->orphan = true; /* so deep that it can not be named: nothing of it can be checked against a seal */
 }
 
 void node_home_put(struct node_home *home)
@@ -512,10 +515,10 @@ int node_path(struct nodes *nodes, struct node *parent, const char *name, char p
 
 	buffer[at] = '\0';
 	if (*name)
-		fits = prepend(buffer, &at, name);
+		fits = prepend(buffer, sizeof(buffer), &at, name);
 	pthread_mutex_lock(&nodes->lock);
 	while (fits && parent != nodes->root && step_up(parent, &parent, &component))
-		fits = prepend(buffer, &at, component);
+		fits = prepend(buffer, sizeof(buffer), &at, component);
 	bool arrived = parent == nodes->root;
 	pthread_mutex_unlock(&nodes->lock);
 	if (!fits)

@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <fuse3/fuse_lowlevel.h>
 #include <fuse3/fuse_opt.h>
 #include <stddef.h>
@@ -8,6 +10,8 @@
 #include <string.h>
 
 #include "sealfs/log.h"
+
+#define TIMEOUT_MAX 1000000000u /* seconds */
 
 enum { KEY_PASS, KEY_IGNORE };
 
@@ -27,7 +31,7 @@ static const struct fuse_opt templates[] = {
 	OPTION("verify=%s", verify, 0),
 	OPTION("passthrough=%s", passthrough, 0),
 	OPTION("trial_env=%s", trial_env, 0),
-	OPTION("wait_timeout=%u", wait_timeout, 0),
+	OPTION("wait_timeout=%s", wait_timeout_text, 0),
 	/* of mount(8) and fstab(5): not for the kernel */
 	FUSE_OPT_KEY("_netdev", KEY_IGNORE),
 	FUSE_OPT_KEY("nofail", KEY_IGNORE),
@@ -77,6 +81,21 @@ static bool one_of(const char *name, const char *value, const char *a, const cha
 	return false;
 }
 
+static bool parse_timeout(struct options *options)
+{
+	char *end;
+
+	if (!options->wait_timeout_text)
+		return true;
+	errno = 0;
+	unsigned long value = strtoul(options->wait_timeout_text, &end, 10);
+	options->wait_timeout = (unsigned int)value;
+	if (isdigit((unsigned char)*options->wait_timeout_text) && !*end && !errno && value <= TIMEOUT_MAX)
+		return true;
+	log_error("option 'wait_timeout=%s': it must be a number of seconds from 0 to %u", options->wait_timeout_text, TIMEOUT_MAX);
+	return false;
+}
+
 int options_parse(int argc, char **argv, struct options *options)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
@@ -99,13 +118,16 @@ int options_parse(int argc, char **argv, struct options *options)
 		log_error("%s is missing; usage: sealfs [options] EXPORT MOUNTPOINT", options->export_path ? "the mount point" : "the export");
 		return -1;
 	}
-	return one_of("verify", options->verify, "open", "off") && one_of("passthrough", options->passthrough, "auto", "off") ? 0 : -1;
+	bool good = one_of("verify", options->verify, "open", "off") && one_of("passthrough", options->passthrough, "auto", "off") &&
+		    parse_timeout(options);
+	return good ? 0 : -1;
 }
 
 void options_free(struct options *options)
 {
 	free(options->export_path);
 	free(options->mountpoint);
+	free(options->wait_timeout_text);
 	free(options->verify);
 	free(options->passthrough);
 	free(options->trial_env);

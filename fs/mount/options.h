@@ -8,7 +8,8 @@ struct options {
 	char *export_path, *mountpoint;
 	int foreground, debug, single_threaded, help, version;
 	int read_only, allow_other;
-	unsigned int wait_timeout;
+	char *wait_timeout_text;
+	unsigned int wait_timeout; /* seconds */
 	char *verify;	   /* "open" or "off" */
 	char *passthrough; /* "auto" or "off" */
 	char *trial_env;   /* NULL: as the export's config says */

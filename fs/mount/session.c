@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,13 @@ int session_mount(struct mount *mount, const char *program, const char *options,
 	return fuse_session_custom_io(mount->session, &conversation, mount->device);
 }
 
+/* The loops return the signal that ended them, some libfuse with a minus: that is no failure. */
+static int ended_by(int result)
+{
+	int value = abs(result);
+	return value == SIGTERM || value == SIGINT || value == SIGHUP ? 0 : result > 0 ? -result : result;
+}
+
 int session_run(struct mount *mount, bool single_threaded)
 {
 	int error = gate_start(mount->gate);
@@ -125,7 +133,7 @@ int session_run(struct mount *mount, bool single_threaded)
 	if (fuse_set_signal_handlers(mount->session))
 		return -EINVAL;
 	if (single_threaded)
-		return fuse_session_loop(mount->session);
+		return ended_by(fuse_session_loop(mount->session));
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	if (!config)
 		return -ENOMEM;
@@ -133,7 +141,7 @@ int session_run(struct mount *mount, bool single_threaded)
 	fuse_loop_cfg_set_idle_threads(config, 10);
 	error = fuse_session_loop_mt(mount->session, config);
 	fuse_loop_cfg_destroy(config);
-	return error > 0 ? 0 : error; /* a signal is no failure */
+	return ended_by(error);
 }
 
 void session_end(struct mount *mount)

@@ -318,7 +318,7 @@ int config_load(const struct store *store, struct config *out, char **why)
 	*out = (struct config){0};
 	if (why)
 		*why = NULL;
-	dir.fd = store_open_dir(store, store->root, ".sealfs");
+	dir.fd = store_open_known_dir(store, store->root, ".sealfs");
 	rc = dir.fd < 0 ? dir.fd : store_read_file(store, dir.fd, "config", CONFIG_SIZE_LIMIT, &text, &size);
 	if (rc == -EFBIG && why)
 		*why = strdup("line 1: the file is too large");
@@ -375,7 +375,7 @@ int config_make_folders(const struct store *store)
 	AUTO_FD(sealfs, store);
 	struct statx st;
 
-	sealfs.fd = store_open_dir(store, store->root, ".sealfs");
+	sealfs.fd = store_open_known_dir(store, store->root, ".sealfs");
 	if (sealfs.fd < 0)
 		return sealfs.fd;
 	for (size_t i = 0; i < FOLDER_COUNT; i++)

@@ -52,7 +52,13 @@ static size_t utf8_sequence(const unsigned char *s, size_t size)
 	return length;
 }
 
-char *escape_bytes(const void *bytes, size_t size)
+/* For people a blank may stand, and a backslash that escapes nothing. */
+static bool is_readable(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f;
+}
+
+static char *escape_with(const void *bytes, size_t size, bool (*stands)(unsigned char c))
 {
 	static const char digits[] = "0123456789abcdef";
 	const unsigned char *in = bytes;
@@ -64,7 +70,7 @@ char *escape_bytes(const void *bytes, size_t size)
 	if (!out)
 		return NULL;
 	for (size_t i = 0; i < size;) {
-		size_t length = is_plain(in[i]) ? 1 : utf8_sequence(in + i, size - i);
+		size_t length = stands(in[i]) ? 1 : utf8_sequence(in + i, size - i);
 
 		if (length > 0) {
 			memcpy(at, in + i, length);
@@ -82,9 +88,19 @@ char *escape_bytes(const void *bytes, size_t size)
 	return out;
 }
 
+char *escape_bytes(const void *bytes, size_t size)
+{
+	return escape_with(bytes, size, is_plain);
+}
+
 char *escape_text(const char *text)
 {
 	return escape_bytes(text, strlen(text));
+}
+
+char *escape_line(const char *text)
+{
+	return escape_with(text, strlen(text), is_readable);
 }
 
 static int hex_value(char c)

@@ -125,6 +125,7 @@ int lease_held(const struct store *store, const char *path)
 	dir.fd = state_open_dir(store, path, false);
 	if (dir.fd < 0)
 		return dir.fd == -ENOENT ? 0 : dir.fd;
+	store_refresh(store, dir.fd);
 	lock.fd = open_lock(store, dir.fd, O_RDONLY | O_NONBLOCK);
 	if (lock.fd < 0)
 		return lock.fd == -ENOENT ? 0 : lock.fd;

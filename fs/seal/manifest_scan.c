@@ -71,6 +71,8 @@ static int add_found(struct scan *scan, const char *name, char *path, const stru
 
 static int scan_entry(void *arg, const char *name, unsigned char type, uint64_t ino)
 {
+	/* What another machine of the trial has written last must show. */
+	const int flags = AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC;
 	struct scan *scan = arg;
 	AUTO_FREE char *path = NULL;
 	struct statx st;
@@ -78,7 +80,7 @@ static int scan_entry(void *arg, const char *name, unsigned char type, uint64_t 
 
 	if (manifest_name_hidden(name, *scan->dir == '\0'))
 		return 0;
-	rc = scan->store->ops->statx(scan->store->ctx, scan->fd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &st);
+	rc = scan->store->ops->statx(scan->store->ctx, scan->fd, name, flags, STATX_BASIC_STATS, &st);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
 	/* Globs name files: a directory of such a name would hide a whole tree. */

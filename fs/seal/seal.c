@@ -291,6 +291,7 @@ int seal_load(const struct store *store, const char *path, const struct state *s
 	dir.fd = open_seal_dir(store, path, state, why);
 	if (dir.fd < 0)
 		return dir.fd;
+	store_refresh(store, dir.fd);
 	rc = load_seal(store, dir.fd, state, &loaded, why);
 	if (rc == 0)
 		rc = load_manifest(store, dir.fd, &loaded, manifest, why);
@@ -316,6 +317,7 @@ int seal_root(const struct store *store, const char *path, const struct state *s
 	dir.fd = open_seal_dir(store, path, state, NULL);
 	if (dir.fd < 0)
 		return dir.fd;
+	store_refresh(store, dir.fd);
 	rc = load_seal(store, dir.fd, state, &loaded, NULL);
 	if (rc == 0)
 		*root = loaded.seal.root;

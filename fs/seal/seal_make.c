@@ -406,6 +406,9 @@ int seal_checkpoint(const struct store *store, struct seal_job *job)
 	if (rc < 0)
 		return rc == -ENOENT ? -ENODATA : rc;
 	rc = seal_with(&s, &end);
+	/* An NFS client's word for what is not there any more. */
+	if (rc == -ESTALE)
+		rc = -EAGAIN;
 	manifest_free(&s.manifest);
 	free(s.stamps);
 	return rc;

@@ -171,6 +171,8 @@ static int look_at_seal(const struct store *store, const char *path, struct stat
 	if (!folder)
 		return -ENOMEM;
 	dir.fd = store_open_dir(store, store->root, folder);
+	if (dir.fd >= 0)
+		store_refresh(store, dir.fd);
 	rc = dir.fd < 0 ? dir.fd : store_read_file(store, dir.fd, "seal", SEAL_SIZE_LIMIT, &text, &size);
 	/* Who may not look into it can not read the data either: to him it is as good as plain. */
 	if (rc == -ENOENT || rc == -ENOTDIR || rc == -ELOOP || rc == -EACCES)

@@ -73,7 +73,7 @@ static int open_failed(const struct store *store, const char *token)
 	AUTO_FD(sealfs, store);
 	AUTO_FD(failed, store);
 
-	sealfs.fd = store_open_dir(store, store->root, ".sealfs");
+	sealfs.fd = store_open_known_dir(store, store->root, ".sealfs");
 	if (sealfs.fd < 0)
 		return sealfs.fd;
 	/* What is in there may be deleted by hand, the folder too. */
@@ -149,8 +149,10 @@ struct door {
 static int move_in(const struct door *door, int parent, const char *token)
 {
 	char name[STORE_TOKEN_SIZE + sizeof(".seal")];
-	int rc = rename_into(door->store, parent, door->last, door->fd, token);
+	int rc;
 
+	store_refresh(door->store, parent);
+	rc = rename_into(door->store, parent, door->last, door->fd, token);
 	if (rc < 0)
 		return rc;
 	snprintf(name, sizeof(name), "%s.seal", token);
@@ -236,7 +238,7 @@ int state_exit_close(const struct store *store, const char end_token[STORE_TOKEN
 	AUTO_FD(failed, store);
 	int rc;
 
-	failed.fd = store_open_dir(store, store->root, STATE_FAILED_DIR);
+	failed.fd = store_open_known_dir(store, store->root, STATE_FAILED_DIR);
 	if (failed.fd < 0)
 		return failed.fd == -ENOENT ? 0 : failed.fd;
 	rc = store->ops->unlinkat(store->ctx, failed.fd, end_token, AT_REMOVEDIR);

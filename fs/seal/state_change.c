@@ -14,7 +14,7 @@
 #include "state_internal.h"
 
 #define TRIES 16
-#define AGAIN 1 /* what was read is no longer so: from the start */
+#define AGAIN 1 /* what was read is no longer so: from the start; as after ESTALE, when a folder went away under us */
 #define RECORD_MODE 0644
 #define DIR_MODE 0777
 
@@ -255,6 +255,13 @@ static int reserve_once(const struct store *store, const char *path, struct reco
 	AUTO_FD(dir, store);
 	int rc = state_read(store, path, &state);
 
+	/* From an earlier try of ours, whose answer was lost. */
+	if (rc == 0 && state.kind == STATE_PENDING && strcmp(state.reserve.token, record->token) == 0) {
+		rc = fill_in(record, path, state.generation);
+		dir.fd = rc < 0 ? -1 : state_open_dir(store, path, false);
+		rc = rc < 0 ? rc : dir.fd < 0 ? dir.fd : 0;
+		return rc == 0 ? finish_reserve(store, path, dir.fd, record) : rc;
+	}
 	if (rc == 0)
 		rc = may_reserve(store, path, &state);
 	if (rc == 0)
@@ -267,7 +274,7 @@ int state_reserve(const struct store *store, const char *path, struct record *re
 	int rc = AGAIN;
 
 	record->kind = RECORD_RESERVE;
-	for (int i = 0; rc == AGAIN && i < TRIES; i++)
+	for (int i = 0; (rc == AGAIN || rc == -ESTALE) && i < TRIES; i++)
 		rc = reserve_once(store, path, record);
 	return rc == AGAIN ? -EAGAIN : rc;
 }
@@ -307,6 +314,9 @@ static int claim_once(const struct store *store, const char *path, struct record
 	AUTO_FD(dir, store);
 	int rc = state_read(store, path, &state);
 
+	/* From an earlier try of ours, whose answer was lost. */
+	if (rc == 0 && state.kind == STATE_OPEN && strcmp(state.claim.token, record->token) == 0)
+		return fill_in(record, path, state.generation);
 	if (rc == 0)
 		rc = may_claim(store, path, &state);
 	if (rc == 0)
@@ -323,7 +333,7 @@ int state_claim(const struct store *store, const char *path, struct record *reco
 	int rc = AGAIN;
 
 	record->kind = RECORD_CLAIM;
-	for (int i = 0; rc == AGAIN && i < TRIES; i++)
+	for (int i = 0; (rc == AGAIN || rc == -ESTALE) && i < TRIES; i++)
 		rc = claim_once(store, path, record);
 	return rc == AGAIN ? -EAGAIN : rc;
 }
@@ -362,7 +372,7 @@ static int link_end(const struct store *store, const char *path, int dir, struct
 	return rc;
 }
 
-int state_end(const struct store *store, const char *path, struct record *record, struct record *out)
+static int end_once(const struct store *store, const char *path, struct record *record, struct record *out)
 {
 	AUTO_STATE state = {0};
 	AUTO_FD(dir, store);
@@ -387,4 +397,13 @@ int state_end(const struct store *store, const char *path, struct record *record
 	if (record->sealed && !state.has_claim)
 		return -EINVAL;
 	return link_end(store, path, dir.fd, record, out);
+}
+
+int state_end(const struct store *store, const char *path, struct record *record, struct record *out)
+{
+	int rc = -ESTALE;
+
+	for (int i = 0; rc == -ESTALE && i < TRIES; i++)
+		rc = end_once(store, path, record, out);
+	return rc;
 }

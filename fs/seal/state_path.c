@@ -114,7 +114,7 @@ int state_open_dir(const struct store *store, const char *path, bool create)
 
 	if (!state_path_valid(path, path_depth(path)))
 		return -EINVAL;
-	state.fd = store_open_dir(store, store->root, STATE_DIR);
+	state.fd = store_open_known_dir(store, store->root, STATE_DIR);
 	if (state.fd < 0)
 		return state.fd;
 	fd = store_open_dir(store, state.fd, path);
@@ -221,7 +221,7 @@ int state_each(const struct store *store, const struct config *config, int (*eac
 	AUTO_FD(state, store);
 	struct walk walk = {.store = store, .each = each, .arg = arg, .prefix = "", .levels = config->depth};
 
-	state.fd = store_open_dir(store, store->root, STATE_DIR);
+	state.fd = store_open_known_dir(store, store->root, STATE_DIR);
 	if (state.fd < 0)
 		return state.fd == -ENOENT ? 0 : state.fd;
 	walk.fd = state.fd;

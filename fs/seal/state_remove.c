@@ -100,6 +100,7 @@ static int move_state(const struct removal *removal)
 	parent.fd = store_open_parent(removal->store, removal->store->root, folder, &last);
 	if (parent.fd < 0)
 		return parent.fd;
+	store_refresh(removal->store, parent.fd);
 	rc = removal->store->ops->renameat2(removal->store->ctx, parent.fd, last, removal->exit.fd, last, 0);
 	if (rc < 0)
 		return rc == -ENOENT || rc == -ESTALE ? AGAIN : rc;
@@ -121,7 +122,7 @@ static int delete_moved(const struct removal *removal)
 	AUTO_FD(failed, removal->store);
 	int rc;
 
-	failed.fd = store_open_dir(removal->store, removal->store->root, STATE_FAILED_DIR);
+	failed.fd = store_open_known_dir(removal->store, removal->store->root, STATE_FAILED_DIR);
 	if (failed.fd < 0)
 		return failed.fd == -ENOENT ? 0 : failed.fd;
 	rc = delete_one(removal->store, failed.fd, removal->end.token);
@@ -175,6 +176,8 @@ static int remove_once(const struct store *store, const char *path, bool first)
 	/* Also after an error: what has gone aside is no longer of use to anybody. */
 	deleted = delete_moved(&removal);
 	discard(&removal);
+	if (rc == -ESTALE)
+		return AGAIN;
 	return rc == 0 ? deleted : rc;
 }
 

@@ -20,9 +20,7 @@
 #define TEMP_NAME_SIZE (sizeof(".tmp.") + STORE_TOKEN_SIZE)
 #define DENTS_SIZE 32768
 
-/* An NFS client may believe for half a minute that a name it once missed is still missing. Fresh attributes of the
- * directory make it ask again. */
-static void refresh_dir(const struct store *store, int dirfd)
+void store_refresh(const struct store *store, int dirfd)
 {
 	struct statx ignored;
 
@@ -35,18 +33,15 @@ static int open_child(const struct store *store, int dirfd, const char *name, in
 
 	if (fd != -ENOENT)
 		return fd;
-	refresh_dir(store, dirfd);
+	store_refresh(store, dirfd);
 	return store->ops->openat(store->ctx, dirfd, name, flags, 0);
 }
 
 int store_statx(const struct store *store, int dirfd, const char *name, struct statx *out)
 {
-	int rc = store->ops->statx(store->ctx, dirfd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, out);
-
-	if (rc != -ENOENT)
-		return rc;
-	refresh_dir(store, dirfd);
-	return store->ops->statx(store->ctx, dirfd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, out);
+	store_refresh(store, dirfd);
+	return store->ops->statx(store->ctx, dirfd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS,
+				 out);
 }
 
 /* Copies the component at *path and steps over it. 1, 0 at the end, -EINVAL for one that must not be. */
@@ -72,8 +67,9 @@ static int next_component(const char **path, const char *end, char name[NAME_MAX
 	return 1;
 }
 
-/* Opens the directory that the characters from `path` to `end` lead to; the last open is done with `last_flags`. */
-static int walk(const struct store *store, int dirfd, const char *path, const char *end, int last_flags)
+/* Opens the directory that the characters from `path` to `end` lead to; the last open is done with `last_flags`.
+ * `fresh`: a name may lead elsewhere than when it was last looked up. */
+static int walk(const struct store *store, int dirfd, const char *path, const char *end, int last_flags, bool fresh)
 {
 	AUTO_FD(current, store);
 	char name[NAME_MAX + 1];
@@ -83,8 +79,11 @@ static int walk(const struct store *store, int dirfd, const char *path, const ch
 	if (path == end || (end - path == 1 && *path == '.'))
 		return open_child(store, dirfd, ".", last_flags);
 	while ((rc = next_component(&path, end, name)) > 0) {
-		int fd = open_child(store, at, name, path == end ? last_flags : WALK_FLAGS);
+		int fd;
 
+		if (fresh)
+			store_refresh(store, at);
+		fd = open_child(store, at, name, path == end ? last_flags : WALK_FLAGS);
 		if (fd < 0)
 			return fd;
 		held_close(&current);
@@ -95,7 +94,12 @@ static int walk(const struct store *store, int dirfd, const char *path, const ch
 
 int store_open_dir(const struct store *store, int dirfd, const char *path)
 {
-	return walk(store, dirfd, path, path + strlen(path), DIR_FLAGS);
+	return walk(store, dirfd, path, path + strlen(path), DIR_FLAGS, true);
+}
+
+int store_open_known_dir(const struct store *store, int dirfd, const char *path)
+{
+	return walk(store, dirfd, path, path + strlen(path), DIR_FLAGS, false);
 }
 
 int store_open_parent(const struct store *store, int dirfd, const char *path, const char **last)
@@ -105,7 +109,7 @@ int store_open_parent(const struct store *store, int dirfd, const char *path, co
 	*last = slash ? slash + 1 : path;
 	if (**last == '\0' || strcmp(*last, ".") == 0 || strcmp(*last, "..") == 0 || slash == path)
 		return -EINVAL;
-	return walk(store, dirfd, path, slash ? slash : path, WALK_FLAGS);
+	return walk(store, dirfd, path, slash ? slash : path, WALK_FLAGS, true);
 }
 
 int store_open_regular(const struct store *store, int dirfd, const char *name, struct statx *st)
@@ -159,6 +163,7 @@ int store_make_dir(const struct store *store, int dirfd, const char *name, mode_
 	AUTO_FD(dir, store);
 	int made, rc;
 
+	store_refresh(store, dirfd);
 	dir.fd = open_child(store, dirfd, name, DIR_FLAGS);
 	if (dir.fd != -ENOENT)
 		return held_take(&dir);
@@ -269,7 +274,6 @@ static bool same_file(const struct store *store, int dirfd, const struct statx *
 {
 	struct statx there;
 
-	refresh_dir(store, dirfd);
 	return store_statx(store, dirfd, name, &there) == 0 && there.stx_ino == ours->stx_ino &&
 	       there.stx_dev_major == ours->stx_dev_major && there.stx_dev_minor == ours->stx_dev_minor;
 }
@@ -277,7 +281,7 @@ static bool same_file(const struct store *store, int dirfd, const struct statx *
 static int put_in_place(const struct store *store, int dirfd, const char *temp, const char *name, int replace)
 {
 	struct statx ours;
-	int rc = store_statx(store, dirfd, temp, &ours);
+	int rc = store->ops->statx(store->ctx, dirfd, temp, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &ours);
 
 	if (rc < 0)
 		return rc;
@@ -342,7 +346,7 @@ int store_each_entry(const struct store *store, int fd,
 	dir.fd = open_child(store, fd, ".", DIR_FLAGS);
 	if (dir.fd < 0)
 		return dir.fd;
-	refresh_dir(store, dir.fd);
+	store_refresh(store, dir.fd);
 	for (;;) {
 		ssize_t got = store->ops->getdents(store->ctx, dir.fd, buffer, DENTS_SIZE);
 		int rc;

@@ -13,6 +13,9 @@
 char *escape_bytes(const void *bytes, size_t size);
 char *escape_text(const char *text);
 
+/* One readable line for a log: control characters and what is not UTF-8 are escaped, blanks and backslashes stand. Not to be decoded. */
+char *escape_line(const char *text);
+
 /* The bytes of an escaped string of `size` characters; NUL-terminated and allocated, *out_size without the NUL.
  * -EINVAL when it is not in the one canonical form; -ENOMEM. */
 int escape_decode(const char *escaped, size_t size, char **out, size_t *out_size);

@@ -110,6 +110,9 @@ int gate_enter(struct gate *gate, struct gate_checkpoint *checkpoint, const stru
 
 void gate_change_done(struct gate *gate, struct gate_checkpoint *checkpoint);
 
+/* What is remembered of a sealed checkpoint's state is not to be trusted for the next decision. */
+void gate_look_again(struct gate_checkpoint *checkpoint);
+
 /* A file that is open for writing on this mount. Embedded in the caller's handle. */
 struct gate_write_handle {
 	struct gate_write_handle *prev, *next;

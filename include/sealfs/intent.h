@@ -1,15 +1,22 @@
 /*
- * intent - is this look-up made in order to create something?
+ * intent - in order to do what is this asked?
  *
- * FUSE does not say why a name is looked up. Where "it is not there (yet)" would keep nobody but a reader from being misled, and a promise would keep a
- * writer from creating, the system call in which the asking thread is blocked tells (/proc/TID/syscall: the same user, or CAP_SYS_PTRACE).
+ * FUSE does not say why a name is looked up or attributes are fetched. A reader who asks for attributes must wait; an open whose permissions the
+ * kernel checks first must not, since only at OPEN it is known whether it may wait. A reader must not be told that a name is missing; who creates it must. The
+ * system call in which the asking thread is blocked tells (/proc/TID/syscall: the same user, or CAP_SYS_PTRACE).
  */
 #ifndef SEALFS_INTENT_H
 #define SEALFS_INTENT_H
 
 #include <sys/types.h>
 
-enum intent { INTENT_UNKNOWN, INTENT_CREATE, INTENT_OTHER };
+enum intent {
+	INTENT_UNKNOWN,
+	INTENT_CREATE, /* makes a name (an open with O_CREAT too) */
+	INTENT_OPEN,   /* opens what is there */
+	INTENT_CHANGE, /* changes what is there by its path: truncate, link, extended attributes */
+	INTENT_OTHER,  /* stat, access, … */
+};
 
 /* May wait for up to about a millisecond until the thread has fallen asleep in its call. */
 enum intent intent_of(pid_t tid);

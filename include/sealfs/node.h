@@ -18,6 +18,9 @@
 
 #include "sealfs/gate.h"
 
+/* Bytes of a path inside a checkpoint: programs that go down step by step get deeper than PATH_MAX. */
+#define NODE_PATH_MAX 32768
+
 struct node;
 struct nodes;
 
@@ -98,12 +101,12 @@ void node_unlinked(struct nodes *nodes, struct node *parent, const char *name);
 void node_renamed(struct nodes *nodes, struct node *old_parent, const char *old_name, struct node *new_parent, const char *new_name, bool exchange);
 
 /* The checkpoint that the node belongs to, as a reference, its top node (no reference; valid as long as `node` has its name), and the path below it
- * ("" for itself) in a buffer of PATH_MAX. NULL above checkpoints. -1 as `error` when it has no name any more. */
+ * ("" for itself). NULL above checkpoints. -1 as `error` when it has no name any more. */
 struct node_home {
 	struct gate_checkpoint *checkpoint; /* NULL: above checkpoints */
 	struct node_key top;		    /* the inode at the checkpoint's path through which the node was reached */
 	bool orphan;			    /* it has no name any more */
-	char path[PATH_MAX];		    /* below the checkpoint */
+	char path[NODE_PATH_MAX];	    /* below the checkpoint */
 };
 void node_home(struct nodes *nodes, struct node *node, struct node_home *home);
 void node_home_put(struct node_home *home);

@@ -54,9 +54,17 @@ extern const struct store_ops store_system_ops;
 int store_open(struct store *store, const char *path);
 void store_close(struct store *store);
 
+/* Makes the names in the directory `dirfd` be looked up anew from now on: an NFS client otherwise believes for up to half a minute that a name which it
+ * once missed is still missing, and that one which it found still leads to the same file. One request to the server. */
+void store_refresh(const struct store *store, int dirfd);
+
 /* Opens the directory `path`, relative to `dirfd`, one component at a time without following any symlink. `path`
- * may be "" or ".": `dirfd` itself, anew. Returns a descriptor (O_RDONLY|O_DIRECTORY|O_CLOEXEC) or -errno. */
+ * may be "" or ".": `dirfd` itself, anew. Each is looked up anew (store_refresh). Returns a descriptor
+ * (O_RDONLY|O_DIRECTORY|O_CLOEXEC) or -errno. */
 int store_open_dir(const struct store *store, int dirfd, const char *path);
+
+/* The same, for what never leads elsewhere once it is there: only before -ENOENT is believed it is looked up anew. */
+int store_open_known_dir(const struct store *store, int dirfd, const char *path);
 
 /* Opens the directory that holds the last component of `path`, as an O_PATH descriptor (searching it must be allowed, listing
  * need not be). *last points into `path`. */
@@ -65,8 +73,7 @@ int store_open_parent(const struct store *store, int dirfd, const char *path, co
 /* Opens a regular file for reading and fills *st. -EINVAL when it is anything else, a symlink too. */
 int store_open_regular(const struct store *store, int dirfd, const char *name, struct statx *st);
 
-/* statx(2) of `name` itself (no symlink followed), basic attributes. Before -ENOENT is believed, the directory's attributes are fetched
- * anew: an NFS client remembers for long that a name was missing. All functions of this module open names so. */
+/* statx(2) of `name` itself (no symlink followed), basic attributes; name and attributes are fetched anew (store_refresh). */
 int store_statx(const struct store *store, int dirfd, const char *name, struct statx *out);
 
 /* Opens the directory `name` of `dirfd`; one that is missing is made first, with exactly this mode whatever the umask, and `dirfd` is fsynced. */

@@ -1,0 +1,277 @@
+#!/usr/bin/python3
+# time limit: 180
+"""Several users on one mount that root made with allow_other: each may do what the export's modes allow him, and no more."""
+
+import os
+import stat
+
+from harness import DAEMON, ROOT, USER, Mode, SealfsTest, in_modes, main
+
+ALICE, BOB, CAROL, TEAM = 61001, 61002, 61003, 61100
+TRIALS_OF_ALICE = [Mode(mode.name, mode.options, owner=0, trials=ALICE) for mode in (ROOT, DAEMON)]
+
+
+class Users(SealfsTest):
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.export, 0o1777)
+        self.running = self.mount()
+        self.path = self.point + "/parent"
+
+    def alice(self, trial="parent", **more):
+        return self.agent(trial, uid=ALICE, name="alice", **more)
+
+    def bob(self, trial="child", **more):
+        return self.agent(trial, uid=BOB, name="bob", **more)
+
+    def make(self, mode=0o755, file_mode=0o644, sealed=True):
+        alice = self.alice()
+        alice("""
+            os.mkdir(d)
+            open(d + '/a', 'w').write('weights')
+            os.mkdir(d + '/sub')
+            open(d + '/sub/b', 'w').write('more')
+            os.chmod(d + '/a', file_mode)
+            os.chmod(d, mode)
+            """, d=self.path, mode=mode, file_mode=file_mode)
+        if sealed:
+            self.ctl("seal", self.path, trial="parent", uid=ALICE)
+        return alice
+
+
+@in_modes(*TRIALS_OF_ALICE)
+class Plain_files(Users):
+    def test_what_is_made_belongs_to_its_maker(self):
+        alice = self.alice(groups=[TEAM], umask=0o027)
+        alice("os.mkdir(d); open(d + '/a', 'w').write('x'); os.symlink('a', d + '/l'); os.mkfifo(d + '/f'); os.link(d + '/a', d + '/h')", d=self.path)
+        for name, mode in (("", 0o750), ("a", 0o640), ("l", None), ("f", 0o640), ("h", 0o640)):
+            with self.subTest(name):
+                status = os.lstat(self.exported("parent", name))
+                self.assertEqual((status.st_uid, status.st_gid), (ALICE, ALICE))
+                if mode is not None:
+                    self.assertEqual(stat.S_IMODE(status.st_mode), mode)
+
+    def test_group_of_a_setgid_directory(self):
+        os.mkdir(self.exported("shared"))
+        os.chown(self.exported("shared"), 0, TEAM)
+        os.chmod(self.exported("shared"), 0o2775)
+        self.alice(groups=[TEAM])("open(d + '/a', 'w').write('x'); os.mkdir(d + '/sub')", d=self.point + "/shared")
+        self.assertEqual((os.stat(self.exported("shared/a")).st_uid, os.stat(self.exported("shared/a")).st_gid), (ALICE, TEAM))
+        self.assertTrue(os.stat(self.exported("shared/sub")).st_mode & stat.S_ISGID)
+        self.assertEqual(self.bob().error("open(d + '/b', 'w')", d=self.point + "/shared"), "EACCES")
+
+    def test_table_of_modes(self):
+        """For every mode of a plain file and every kind of caller: the same answer as on the bare directory."""
+        os.mkdir(self.exported("plain"))
+        callers = {"owner": {"uid": ALICE}, "group": {"uid": BOB, "groups": [TEAM]}, "other": {"uid": CAROL}, "root": {"uid": 0}}
+        for mode in (0o600, 0o640, 0o660, 0o604, 0o606, 0o000, 0o060, 0o006, 0o755, 0o700, 0o010):
+            path = self.exported("plain", "%o" % mode)
+            with open(path, "w") as file:
+                file.write("x")
+            os.chown(path, ALICE, TEAM)
+            os.chmod(path, mode)
+        code = """
+            def outcome(how):
+                try:
+                    os.close(os.open(p, how))
+                    return True
+                except OSError as problem:
+                    return errno.errorcode[problem.errno]
+            result = {}
+            for name in sorted(os.listdir(d)):
+                p = d + '/' + name
+                result[name] = [outcome(how) for how in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR)] + [os.access(p, how) for how in (4, 2, 1)]
+            """
+        for caller, how in callers.items():
+            with self.subTest(caller):
+                agent = self.agent("x", name=caller, **how)
+                expected = agent(code, d=self.exported("plain"))
+                self.assertEqual(agent(code, d=self.point + "/plain"), expected)
+
+    def test_table_of_directory_modes(self):
+        os.mkdir(self.exported("plain"))
+        os.chmod(self.exported("plain"), 0o755)
+        for mode in (0o700, 0o750, 0o770, 0o705, 0o711, 0o733, 0o555, 0o1777, 0o070):
+            path = self.exported("plain", "%o" % mode)
+            os.mkdir(path)
+            with open(path + "/x", "w") as file:
+                file.write("x")
+            os.chown(path + "/x", ALICE, TEAM)
+            os.chown(path, ALICE, TEAM)
+            os.chmod(path, mode)
+        code = """
+            def outcome(function, *arguments):
+                try:
+                    result = function(*arguments)
+                    return sorted(result) if isinstance(result, list) else str(result)
+                except OSError as problem:
+                    return errno.errorcode[problem.errno]
+            result = {}
+            for name in sorted(os.listdir(d)):
+                p = d + '/' + name
+                mine = p + '/' + me
+                result[name] = (outcome(os.listdir, p), outcome(os.path.getsize, p + '/x'), outcome(os.mkdir, mine), outcome(os.rmdir, mine),
+                                outcome(os.rename, p + '/x', p + '/y'), outcome(os.rename, p + '/y', p + '/x'), outcome(os.chmod, p + '/x', 0o644),
+                                outcome(os.utime, p + '/x'), outcome(os.link, p + '/x', p + '/l-' + me), outcome(os.unlink, p + '/l-' + me))
+            """
+        for caller, how in {"group": {"uid": BOB, "groups": [TEAM]}, "other": {"uid": CAROL}, "owner": {"uid": ALICE}, "root": {"uid": 0}}.items():
+            with self.subTest(caller):
+                agent = self.agent("x", name=caller, **how)
+                expected = agent(code, d=self.exported("plain"), me=caller)
+                self.assertEqual(agent(code, d=self.point + "/plain", me=caller), expected)
+
+    def test_supplementary_groups_count(self):
+        os.mkdir(self.exported("plain"))
+        path = self.exported("plain/secret")
+        with open(path, "w") as file:
+            file.write("for the team")
+        os.chown(path, 0, TEAM)
+        os.chmod(path, 0o640)
+        self.assertEqual(self.alice(groups=[TEAM])("open(p).read()", p=self.point + "/plain/secret"), "for the team")
+        self.assertEqual(self.alice().error("open(p).read()", p=self.point + "/plain/secret"), "EACCES")
+
+    def test_many_supplementary_groups(self):
+        """More than /proc shows at first glance."""
+        os.mkdir(self.exported("plain"))
+        path = self.exported("plain/secret")
+        with open(path, "w") as file:
+            file.write("for the team")
+        os.chown(path, 0, TEAM)
+        os.chmod(path, 0o640)
+        groups = list(range(70000, 70200)) + [TEAM] + list(range(80000, 80200))
+        self.assertEqual(self.alice(groups=groups)("open(p).read()", p=self.point + "/plain/secret"), "for the team")
+
+    def test_root_is_root(self):
+        self.make(mode=0o700, file_mode=0o600, sealed=False)
+        root = self.agent("parent", uid=0)
+        self.assertEqual(root("open(d + '/a').read()", d=self.path), "weights")
+
+    def test_sticky_export(self):
+        self.make(sealed=False)
+        self.assertIn(self.bob("parent").error("os.rename(d, d + '2')", d=self.path), ("EPERM", "EACCES"))
+        self.assertIn(self.bob("parent").error("shutil.rmtree(d)", d=self.path), ("EPERM", "EACCES"))
+
+    def test_no_set_user_id_and_no_devices_through_the_mount(self):
+        with open("/proc/self/mountinfo") as table:
+            options = [line.split(" ")[5] for line in table if line.split(" ")[4] == self.point]
+        self.assertEqual(len(options), 1)
+        self.assertIn("nosuid", options[0].split(","))
+        self.assertIn("nodev", options[0].split(","))
+
+
+@in_modes(*TRIALS_OF_ALICE)
+class Checkpoints(Users):
+    def test_sealed_but_private_stays_private(self):
+        self.make(mode=0o700)
+        bob = self.bob()
+        self.assertEqual(bob.error("open(d + '/a').read()", d=self.path), "EACCES")
+        self.assertEqual(bob.error("os.listdir(d)", d=self.path), "EACCES")
+        self.assertEqual(bob.error("os.stat(d + '/a')", d=self.path), "EACCES")
+        self.assertEqual(self.alice("child")("open(d + '/a').read()", d=self.path), "weights")
+
+    def test_private_file_in_a_public_sealed_checkpoint(self):
+        self.make(file_mode=0o600)
+        bob = self.bob()
+        self.assertEqual(bob.error("open(d + '/a').read()", d=self.path), "EACCES")
+        self.assertEqual(bob("open(d + '/sub/b').read()", d=self.path), "more")
+        self.assertEqual(self.alice("child")("open(d + '/a').read()", d=self.path), "weights")
+
+    def test_the_same_trial_of_another_user_may_not_write(self):
+        """Identity is no security: who may write at all is decided by owner and mode."""
+        self.make(sealed=False)
+        bob = self.bob("parent")
+        for code in ("open(d + '/a', 'w')", "open(d + '/n', 'w')", "os.mkdir(d + '/n')", "os.unlink(d + '/a')", "os.rename(d + '/a', d + '/n')"):
+            self.assertEqual(bob.error(code, d=self.path), "EACCES", code)
+        self.assertEqual(bob.error("os.chmod(d + '/a', 0o777)", d=self.path), "EPERM")
+
+    def test_another_user_may_not_seal_abandon_or_remove(self):
+        self.make(sealed=False)
+        for trial in ("parent", "child"):
+            for command in (["seal"], ["abandon"], ["rm"]):
+                with self.subTest(command=command, trial=trial):
+                    result = self.sealctl(*command, self.path, trial=trial, uid=BOB)
+                    self.assertEqual(result.status, 1, result)
+            bob = self.bob(trial)
+            self.assertIn(bob.error("os.setxattr(d, 'user.sealfs.seal', b'')", d=self.path), ("EPERM", "EACCES"))
+        self.assertEqual(self.state(self.path), "open")
+        self.ctl("seal", self.path, trial="parent", uid=ALICE)
+        result = self.sealctl("rm", self.path, uid=BOB)
+        self.assertEqual(result.status, 1, result)
+        self.assertEqual(self.alice("child")("open(d + '/a').read()", d=self.path), "weights")
+        self.ctl("rm", self.path, uid=ALICE)
+
+    def test_member_of_the_group_may_write_and_seal(self):
+        os.chmod(self.export, 0o1777)
+        alice = self.alice(groups=[TEAM])
+        alice("os.mkdir(d); os.chown(d, -1, g); os.chmod(d, 0o2775); open(d + '/a', 'w').write('x')", d=self.path, g=TEAM)
+        bob = self.bob("parent", groups=[TEAM])
+        bob("open(d + '/b', 'w').write('y')", d=self.path)
+        self.ctl("seal", self.path, trial="parent", uid=ALICE)
+        self.assertEqual(self.agent("child", uid=CAROL)("open(d + '/b').read()", d=self.path), "y")
+
+    def test_closed_export_takes_no_reservation_of_strangers(self):
+        os.chmod(self.export, 0o755)
+        result = self.sealctl("reserve", "--writer", "x", self.path, uid=BOB)
+        self.assertEqual(result.status, 1, result)
+        self.assertEqual(self.bob().error("os.mkdir(d)", d=self.path), "EACCES")
+        self.assertIs(self.bob()("os.path.exists(d)", d=self.path), False)
+        self.ctl("reserve", "--writer", "x", self.path, uid=0)
+
+    def test_reader_of_another_user_waits_and_reads(self):
+        self.reserve(self.path, uid=ALICE)
+        reading = self.bob().start("open(d + '/a').read()", d=self.path).parked()
+        self.make()
+        self.assertEqual(reading.value(), "weights")
+
+    def test_reader_who_may_not_read_is_refused_and_does_not_get_it_by_waiting(self):
+        self.reserve(self.path, uid=ALICE)
+        reading = self.bob().start("open(d + '/a').read()", d=self.path).parked()
+        self.make(mode=0o700)
+        reading.fails("EACCES")
+
+    def test_state_belongs_to_the_maker(self):
+        self.make()
+        self.assertEqual(os.stat(self.exported(".sealfs/state/parent")).st_uid, ALICE)
+        self.assertEqual(os.stat(self.exported(".sealfs/state/parent/1.claim")).st_uid, ALICE)
+        self.assertEqual(os.stat(self.exported("parent/.seal/manifest")).st_uid, ALICE)
+        self.assertTrue(os.stat(self.exported(".sealfs/state")).st_mode & stat.S_ISVTX)
+
+    def test_death_of_a_trial_of_any_user_is_decided_by_a_root_mount(self):
+        self.need_exit_info()
+        alice = self.make(sealed=False)
+        reading = self.bob().start("open(d + '/a').read()", d=self.path).parked()
+        alice.exit(1)
+        reading.fails("EOWNERDEAD")
+        self.assertEqual(self.state(self.path), "failed")
+
+    def test_seal_of_files_that_the_sealer_could_not_read_by_mode(self):
+        """The trial's own files of mode 0200 are part of the checkpoint like all others."""
+        alice = self.alice()
+        alice("os.mkdir(d); open(d + '/a', 'w').write('x'); os.chmod(d + '/a', 0o400); open(d + '/b', 'w').write('y')", d=self.path)
+        self.ctl("seal", self.path, trial="parent", uid=ALICE)
+        self.assertEqual(self.alice("child")("open(d + '/a').read()", d=self.path), "x")
+
+    def test_identity_variable_of_another_user_is_read(self):
+        """The environment of every caller is visible to a root mount, of programs that may not be traced as well."""
+        alice = self.alice()
+        alice("libc.prctl(4, 0, 0, 0, 0); os.mkdir(d); open(d + '/a', 'w').write('x')", d=self.path)
+        self.assertEqual(self.status(self.path)["writer"], "parent")
+
+
+@in_modes(USER)
+class Private_mount(SealfsTest):
+    def test_other_users_are_kept_out_by_the_kernel(self):
+        if not os.geteuid() == 0:
+            self.skipTest("needs root to become another user")
+        self.mount()
+        self.agent("parent")("os.mkdir(d); open(d + '/a', 'w').write('x')", d=self.point + "/p")
+        self.assertEqual(self.agent("child", uid=BOB).error("os.listdir(d)", d=self.point), "EACCES")
+
+    def test_what_is_made_belongs_to_the_user(self):
+        self.mount()
+        self.agent("parent")("os.mkdir(d); open(d + '/a', 'w').write('x')", d=self.point + "/p")
+        self.assertEqual(os.stat(self.exported("p/a")).st_uid, self.mode.owner)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+#!/usr/bin/python3
+# time limit: 300
+"""The whole surface of a file system, operation by operation (posix_ops.py), compared with what the bare directory does."""
+
+import os
+
+from harness import ALL_MODES, DAEMON, ROOT, SealfsTest, all_parked, in_modes, main
+
+
+
+class Surface(SealfsTest):
+    def compare(self, place, trial="parent"):
+        """Runs the table below `place` of the mount and in a bare directory of the same file system, as the same user."""
+        bare = self.make_dir("bare", 0o777)
+        expected = self.agent("bare").start("__import__('posix_ops').run(d)", d=bare).value(patience=120)
+        seen = self.agent(trial).start("__import__('posix_ops').run(d)", d=place).value(patience=120)
+        self.assertEqual(list(expected), list(seen))
+        for name, value in expected.items():
+            with self.subTest(name):
+                self.assertEqual(seen[name], value)
+
+
+class Places(Surface):
+    def plain_data(self):
+        """What was there before sealfs."""
+        os.mkdir(self.exported("old"))
+        self.give(self.exported("old"))
+        self.mount()
+        self.compare(self.point + "/old")
+        self.assertEqual(self.state(self.point + "/old"), "plain")
+
+    def own_open_checkpoint(self):
+        """While others wait for it."""
+        self.mount()
+        self.agent("parent")("os.mkdir(d)", d=self.point + "/mine")
+        waiting = [self.agent("child").start(code, d=self.point + "/mine") for code in (
+            "len(os.listdir(d))", "os.path.exists(d + '/mkdir/n')", "open(d + '/create/n').read()", "os.path.exists(d + '/never/never')")]
+        all_parked(*waiting)
+        self.compare(self.point + "/mine")
+        all_parked(*waiting)
+        self.assertEqual(self.state(self.point + "/mine"), "open")
+
+
+@in_modes(*ALL_MODES)
+class In_memory(Places):
+    def test_plain_data(self):
+        self.plain_data()
+
+    def test_own_open_checkpoint_while_others_wait(self):
+        self.own_open_checkpoint()
+
+
+@in_modes(DAEMON)
+class Above(Surface):
+    def test_above_the_checkpoints(self):
+        self.ctl("init", "--depth", "9", self.export, uid=self.mode.owner)
+        self.mount()
+        self.agent("somebody")("os.mkdir(d)", d=self.point + "/experiment")
+        self.compare(self.point + "/experiment")
+
+
+@in_modes(ROOT)
+class On_disk(Places):
+    base = "/tmp"
+
+    def test_plain_data(self):
+        self.plain_data()
+
+    def test_own_open_checkpoint_while_others_wait(self):
+        self.own_open_checkpoint()
+
+
+@in_modes(*ALL_MODES)
+class Sealed(Surface):
+    """Reading is complete as well."""
+
+    def test_reading_a_sealed_checkpoint(self):
+        self.mount()
+        writer = self.agent("parent")
+        writer("""
+            os.mkdir(d)
+            open(d + '/file', 'wb').write(pattern(300_000, 9))
+            os.chmod(d + '/file', 0o640)
+            os.mkdir(d + '/dir')
+            [open(d + '/dir/%d' % n, 'w').write(str(n)) for n in range(500)]
+            os.symlink('../file', d + '/dir/link')
+            os.link(d + '/file', d + '/hard')
+            open(d + '/program', 'w').write('#!/bin/sh\\necho run\\n')
+            os.chmod(d + '/program', 0o755)
+            os.utime(d + '/file', (5, 6))
+            """, d=self.point + "/p")
+        self.ctl("seal", self.point + "/p", trial="parent")
+        reads = {
+            "content": "open(d + '/file', 'rb').read()",
+            "link": "open(d + '/dir/link', 'rb').read()[:20]",
+            "mmap": "bytes(__import__('mmap').mmap(os.open(d + '/file', os.O_RDONLY), 0, prot=1))",
+            "mmap_private": "__import__('posix_ops').outcome(lambda: bytes(__import__('mmap').mmap(os.open(d + '/file', os.O_RDONLY), 0, access=3))[:9])",
+            "listing": "sorted(os.listdir(d + '/dir'))",
+            "stat": "[(s.st_size, s.st_mode, s.st_nlink, s.st_mtime_ns, s.st_uid) for s in [os.stat(d + '/file')]]",
+            "readlink": "os.readlink(d + '/dir/link')",
+            "seek_hole": "os.lseek(os.open(d + '/file', os.O_RDONLY), 0, os.SEEK_HOLE)",
+            "xattr": "__import__('posix_ops').outcome(os.getxattr, d + '/file', 'user.none')",
+            "flock": "__import__('posix_ops').outcome(fcntl.flock, os.open(d + '/file', os.O_RDONLY), fcntl.LOCK_SH)",
+            "run": "subprocess.run([d + '/program'], capture_output=True).stdout",
+            "copy": "subprocess.run(['cp', '-a', d, t], check=True).returncode",
+            "access": "[os.access(d + '/file', how) for how in (os.R_OK, os.X_OK)]",
+            "sendfile": "os.sendfile(os.open('/dev/null', os.O_WRONLY), os.open(d + '/file', os.O_RDONLY), 0, 1000)",
+            "fsync": "os.fsync(os.open(d + '/file', os.O_RDONLY))",
+            "telldir": "__import__('posix_ops').names(d)",
+        }
+        reader, bare = self.agent("child"), self.agent("bare")
+        for name, code in reads.items():
+            with self.subTest(name):
+                expected = bare(code, d=self.export + "/p", t=self.tmp + "/copy-bare")
+                if name == "telldir":
+                    expected.remove(".seal")
+                self.assertEqual(reader(code, d=self.point + "/p", t=self.tmp + "/copy"), expected)
+
+    def test_reader_that_has_it_open_keeps_its_data_after_rm(self):
+        self.mount()
+        self.agent("parent")("os.mkdir(d); open(d + '/a', 'wb').write(pattern(200_000, 1))", d=self.point + "/p")
+        self.ctl("seal", self.point + "/p", trial="parent")
+        reader = self.agent("child")
+        reader("file = open(d + '/a', 'rb', buffering=0); view = __import__('mmap').mmap(file.fileno(), 0, prot=1)", d=self.point + "/p")
+        self.ctl("rm", self.point + "/p")
+        self.assertIs(reader("os.path.exists(d)", d=self.point + "/p"), False)
+        self.assertEqual(reader("(file.read() == pattern(200_000, 1), bytes(view) == pattern(200_000, 1))"), (True, True))
+
+
+if __name__ == "__main__":
+    main()

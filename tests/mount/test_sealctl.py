@@ -1,0 +1,449 @@
+#!/usr/bin/python3
+# time limit: 180
+"""sealctl(1): its sub-commands, what they print for people and as JSON, and their exit statuses."""
+
+import unittest
+import json
+import os
+import re
+import signal
+import time
+
+from harness import ALL_MODES, DAEMON, ROOT, USER, SealfsTest, all_parked, in_modes, main, until
+
+GOOD, ERROR, USAGE, ABANDONED, TIMED_OUT = 0, 1, 2, 3, 4
+
+
+class Commands(SealfsTest):
+    def setUp(self):
+        super().setUp()
+        self.path = self.point + "/parent"
+
+    def make(self, path=None, trial="parent"):
+        agent = self.agent(trial)
+        agent("os.mkdir(d); open(d + '/a', 'w').write('weights')", d=path or self.path)
+        return agent
+
+    def json(self, *arguments, **more):
+        return json.loads(self.ctl(*arguments, **more).out)
+
+    def check_message(self, result, *words):
+        """Habit: program, object, cause, next step."""
+        self.assertRegex(result.err, r"(?m)^sealctl: ")
+        for word in words:
+            self.assertIn(word, result.err)
+
+
+@in_modes(DAEMON, USER)
+class Usage(Commands):
+    def test_help_lists_all_commands(self):
+        for flag in ("--help", "-h"):
+            result = self.ctl(flag)
+            for command in ("init", "run", "reserve", "seal", "abandon", "wait", "status", "rm", "doctor"):
+                self.assertRegex(result.out, r"(?m)^\s+(sealctl )?%s\b" % command)
+
+    def test_help_of_each_command(self):
+        for command in ("init", "run", "reserve", "seal", "abandon", "wait", "status", "rm", "doctor"):
+            with self.subTest(command):
+                result = self.ctl(command, "--help")
+                self.assertRegex(result.out, r"(?i)usage: sealctl %s" % command)
+                self.assertEqual(result.err, "")
+
+    def test_version(self):
+        self.assertRegex(self.ctl("--version").out, r"sealctl.*\d+\.\d+")
+
+    def test_wrong_usage_is_2(self):
+        for arguments in ([], ["nonsense"], ["--nonsense"], ["seal"], ["abandon"], ["wait"], ["reserve"], ["rm"], ["run"], ["run", "--"], ["init"], ["doctor"],
+                          ["seal", "--nonsense", "x"], ["wait", "--timeout"], ["wait", "--timeout", "soon", "x"], ["wait", "--timeout", "-1", "x"],
+                          ["init", "--depth", "x", "y"], ["init", "a", "b"], ["reserve", "--writer"], ["run", "--trial"]):
+            with self.subTest(arguments):
+                result = self.sealctl(*arguments)
+                self.assertEqual(result.status, USAGE, result)
+                self.assertTrue(result.err)
+                self.assertEqual(result.out, "")
+
+    def test_paths_that_are_no_checkpoints(self):
+        self.mount()
+        self.make()
+        for path in (self.point + "/parent/a", self.point, "/etc/passwd", "/nonexistent/x", self.tmp):
+            for command in ("seal", "reserve", "abandon", "rm"):
+                with self.subTest(path, command=command):
+                    result = self.sealctl(command, path)
+                    self.assertEqual(result.status, ERROR, result)
+                    self.check_message(result, path)
+        self.assertEqual(self.state(self.path), "open")
+
+    def test_relative_paths_and_trailing_slashes(self):
+        self.mount()
+        self.make()
+        result = self.run_program([self.sealctl_path, "status", "--json", "parent/"], cwd=self.point)
+        self.assertEqual(result.status, 0, result)
+        self.assertEqual(json.loads(result.out)[0]["path"], "parent")
+        result = self.run_program([self.sealctl_path, "seal", "./parent"], cwd=self.point)
+        self.assertEqual(result.status, 0, result)
+        result = self.run_program([self.sealctl_path, "status", "--json", "."], cwd=self.path)
+        self.assertEqual(json.loads(result.out)[0]["state"], "sealed")
+
+
+@in_modes(DAEMON, USER)
+class Init(Commands):
+    def test_writes_the_config(self):
+        self.ctl("init", "--depth", "2", self.export, uid=self.mode.owner)
+        with open(self.exported(".sealfs/config")) as file:
+            text = file.read()
+        self.assertRegex(text, r"(?m)^depth = 2$")
+        self.assertEqual(oct(os.stat(self.exported(".sealfs/state")).st_mode & 0o7777), "0o1777")
+
+    def test_default_depth_is_1(self):
+        self.ctl("init", self.export, uid=self.mode.owner)
+        with open(self.exported(".sealfs/config")) as file:
+            self.assertRegex(file.read(), r"(?m)^depth = 1$")
+
+    def test_second_time_is_refused_and_changes_nothing(self):
+        self.ctl("init", "--depth", "2", self.export, uid=self.mode.owner)
+        result = self.sealctl("init", "--depth", "3", self.export, uid=self.mode.owner)
+        self.assertEqual(result.status, ERROR, result)
+        self.check_message(result, self.export)
+        with open(self.exported(".sealfs/config")) as file:
+            self.assertRegex(file.read(), r"(?m)^depth = 2$")
+
+    def test_of_nothing(self):
+        for path in (self.scratch + "/nowhere", self.sealctl_path):
+            result = self.sealctl("init", path, uid=self.mode.owner)
+            self.assertEqual(result.status, ERROR, result)
+            self.check_message(result, path)
+
+
+@in_modes(*ALL_MODES)
+class Status(Commands):
+    def test_all_states(self):
+        os.mkdir(self.exported("old"))
+        self.give(self.exported("old"))
+        self.mount()
+        self.reserve(self.point + "/promised", writer="later")
+        for name in ("open", "done", "broken"):
+            self.make(self.point + "/" + name, name)
+        self.ctl("seal", self.point + "/done", trial="done")
+        self.ctl("abandon", "--reason", "nan", self.point + "/broken", trial="broken")
+        entries = {entry["path"]: entry for entry in self.json("status", "--json", self.point)}
+        self.assertEqual({name: entries[name]["state"] for name in ("promised", "open", "done", "broken")},
+                         {"promised": "pending", "open": "open", "done": "sealed", "broken": "failed"})
+        for name, writer in (("promised", "later"), ("open", "open"), ("done", "done"), ("broken", "broken")):
+            entry = entries[name]
+            self.assertEqual((entry["writer"], entry["generation"]), (writer, 1))
+            self.assertRegex(entry["since"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)$")
+            self.assertEqual(entry["waiters"], [])
+        for name in ("open", "done", "broken"):
+            self.assertEqual(entries[name]["host"], os.uname().nodename)
+        self.assertIn("nan", entries["broken"]["reason"])
+        self.assertRegex(entries["done"]["root"], r"^sha256:[0-9a-f]{64}$")
+        self.assertEqual(self.status(self.point + "/old")["state"], "plain")
+
+        table = self.ctl("status", self.point).out
+        for name, state in (("promised", "pending"), ("open", "open"), ("done", "sealed"), ("broken", "failed")):
+            self.assertRegex(table, r"(?m)^.*\b%s\b.*\b%s\b|^.*\b%s\b.*\b%s\b" % (name, state, state, name))
+        self.assertIn("nan", self.ctl("status", self.point + "/broken").out)
+
+    @unittest.skip("known lack: the table counts waiters, only --json names them")
+    def test_who_waits(self):
+        self.mount()
+        self.make()
+        waiting = self.agent("child")
+        waiting.start("open(d + '/a').read()", d=self.path).parked()
+        entry = self.status(self.path)
+        self.assertEqual([(waiter["trial"], waiter["pid"]) for waiter in entry["waiters"]], [("child", waiting.pid)])
+        self.assertRegex(entry["waiters"][0]["command"], "python")
+        self.assertGreaterEqual(entry["waiters"][0]["seconds"], 0)
+        text = self.ctl("status", self.path).out
+        self.assertIn("child", text)
+        self.assertIn(str(waiting.pid), text)
+        waiting.kill()
+        until(lambda: self.status(self.path)["waiters"] == [], "the waiter to be forgotten")
+
+    def test_who_has_it_open_for_writing(self):
+        self.mount()
+        parent = self.make()
+        parent("file = open(d + '/a', 'a')", d=self.path)
+        self.assertEqual([writer["pid"] for writer in self.status(self.path)["open_for_writing"]], [parent.pid])
+        parent("file.close()")
+        self.assertEqual(self.status(self.path)["open_for_writing"], [])
+
+    def test_of_several_paths_and_of_nothing(self):
+        self.mount()
+        self.make()
+        entries = self.json("status", "--json", self.path, self.point + "/nothing")
+        self.assertEqual({entry["path"]: entry["state"] for entry in entries}, {"parent": "open", "nothing": "absent"})
+        self.assertEqual(self.json("status", "--json", self.point) and len(self.json("status", "--json", self.point)), 1)
+
+    def test_of_a_mount_without_checkpoints(self):
+        self.mount()
+        self.assertEqual(self.json("status", "--json", self.point), [])
+        self.ctl("status", self.point)
+
+    def test_without_a_path_in_a_directory_of_the_mount(self):
+        self.mount()
+        self.make()
+        result = self.run_program([self.sealctl_path, "status", "--json"], cwd=self.point)
+        self.assertEqual(result.status, 0, result)
+        self.assertIn("parent", [entry["path"] for entry in json.loads(result.out)])
+
+    def test_straight_on_an_export(self):
+        """Without a mount the state can be read as well."""
+        mount = self.mount()
+        self.make()
+        self.ctl("seal", self.path, trial="parent")
+        mount.unmount()
+        entries = self.json("status", "--json", self.export + "/parent")
+        self.assertEqual([(entry["state"], entry["writer"]) for entry in entries], [("sealed", "parent")])
+
+    def test_many_checkpoints_are_all_listed(self):
+        """More than one answer of the mount holds."""
+        self.mount()
+        parent = self.agent("parent")
+        parent("[os.mkdir('%s/checkpoint-%04d' % (d, n)) for n in range(300)]", d=self.point)
+        entries = self.json("status", "--json", self.point)
+        self.assertEqual(sorted(entry["path"] for entry in entries), ["checkpoint-%04d" % number for number in range(300)])
+
+
+@in_modes(*ALL_MODES)
+class Wait(Commands):
+    def test_until_sealed(self):
+        self.mount()
+        self.make()
+        waiting = self.spawn([self.sealctl_path, "wait", self.path], trial="tuner")
+        waiting.parked()
+        self.ctl("seal", self.path, trial="parent")
+        self.assertEqual(waiting.wait(), GOOD)
+
+    def test_of_a_reservation(self):
+        self.mount()
+        self.reserve(self.path)
+        waiting = self.spawn([self.sealctl_path, "wait", self.path], trial="tuner")
+        waiting.parked()
+        self.make()
+        waiting.parked()
+        self.ctl("seal", self.path, trial="parent")
+        self.assertEqual(waiting.wait(), GOOD)
+
+    def test_until_abandoned(self):
+        self.mount()
+        self.make()
+        waiting = self.spawn([self.sealctl_path, "wait", self.path], trial="tuner")
+        waiting.parked()
+        self.ctl("abandon", "--reason", "nan", self.path)
+        self.assertEqual(waiting.wait(), ABANDONED)
+        self.assertIn("nan", waiting.output())
+        self.assertEqual(self.sealctl("wait", self.path).status, ABANDONED)
+
+    def test_time_out(self):
+        self.mount()
+        self.make()
+        result = self.sealctl("wait", "--timeout", "1", self.path)
+        self.assertEqual(result.status, TIMED_OUT, result)
+        self.assertGreater(result.seconds, 0.9)
+        self.assertLess(result.seconds, 5)
+
+    def test_time_out_of_a_fraction(self):
+        self.mount()
+        self.make()
+        result = self.sealctl("wait", "--timeout", "0.2", self.path)
+        self.assertEqual(result.status, TIMED_OUT, result)
+        self.assertLess(result.seconds, 3)
+
+    def test_several(self):
+        self.mount()
+        for name in ("one", "two"):
+            self.make(self.point + "/" + name, name)
+        waiting = self.spawn([self.sealctl_path, "wait", self.point + "/one", self.point + "/two"], trial="tuner")
+        self.ctl("seal", self.point + "/one", trial="one")
+        waiting.parked()
+        self.ctl("seal", self.point + "/two", trial="two")
+        self.assertEqual(waiting.wait(), GOOD)
+
+    def test_of_what_is_sealed_is_over_at_once(self):
+        self.mount()
+        self.make()
+        self.ctl("seal", self.path, trial="parent")
+        self.ctl("wait", self.path)
+
+    def test_of_nothing_is_an_error(self):
+        self.mount()
+        result = self.sealctl("wait", "--timeout", "10", self.point + "/nothing")
+        self.assertEqual(result.status, ERROR, result)
+
+    def test_interrupt(self):
+        self.mount()
+        self.make()
+        waiting = self.spawn([self.sealctl_path, "wait", self.path], trial="tuner")
+        waiting.parked()
+        waiting.signal(signal.SIGINT)
+        self.assertNotEqual(waiting.wait(10), GOOD)
+        until(lambda: self.status(self.path)["waiters"] == [], "the waiter to be forgotten")
+
+
+@in_modes(*ALL_MODES)
+class Reserve(Commands):
+    def test_several_at_once(self):
+        self.mount()
+        paths = [self.point + "/r%d" % number for number in range(3)]
+        self.ctl("reserve", "--writer", "w", *paths)
+        self.assertEqual([self.state(path) for path in paths], ["pending"] * 3)
+
+    def test_twice_is_refused(self):
+        self.mount()
+        self.reserve(self.path)
+        result = self.sealctl("reserve", "--writer", "other", self.path)
+        self.assertEqual(result.status, ERROR, result)
+        self.check_message(result, "parent")
+        self.assertEqual(self.status(self.path)["writer"], "parent")
+
+    def test_of_plain_data_is_refused(self):
+        os.mkdir(self.exported("old"))
+        with open(self.exported("old/a"), "w"):
+            pass
+        self.give(self.exported("old"))
+        self.mount()
+        result = self.sealctl("reserve", "--writer", "x", self.point + "/old")
+        self.assertEqual(result.status, ERROR, result)
+        self.assertEqual(self.state(self.point + "/old"), "plain")
+
+
+@in_modes(*ALL_MODES)
+class Remove(Commands):
+    def test_sealed(self):
+        self.mount()
+        self.make()
+        self.ctl("seal", self.path, trial="parent")
+        reader = self.agent("child")
+        self.assertEqual(reader.error("shutil.rmtree(d)", d=self.path), "EROFS")
+        self.ctl("rm", self.path)
+        self.assertEqual(self.state(self.path), "absent")
+        self.assertEqual(reader.error("os.stat(d)", d=self.path), "ENOENT")
+        self.assertEqual(os.listdir(self.export), [".sealfs"])
+        self.assertFalse(os.path.exists(self.exported(".sealfs/state/parent")))
+        self.assertEqual(os.listdir(self.exported(".sealfs/failed")), [])
+
+    def test_open_is_refused(self):
+        self.mount()
+        self.make()
+        result = self.sealctl("rm", self.path)
+        self.assertEqual(result.status, ERROR, result)
+        self.check_message(result, "parent")
+        self.assertEqual(self.state(self.path), "open")
+
+    def test_failed_pending_and_plain(self):
+        os.mkdir(self.exported("old"))
+        self.give(self.exported("old"))
+        self.mount()
+        self.make()
+        self.ctl("abandon", self.path, trial="parent")
+        self.reserve(self.point + "/promised")
+        waiting = self.agent("child").start("os.listdir(d)", d=self.point + "/promised").parked()
+        self.ctl("rm", self.path, self.point + "/promised", self.point + "/old")
+        self.assertEqual(waiting.error(), "ENOENT")
+        self.assertEqual(self.agent("child")("os.listdir(d)", d=self.point), [])
+
+    def test_of_nothing(self):
+        self.mount()
+        self.assertEqual(self.sealctl("rm", self.point + "/nothing").status, ERROR)
+
+    def test_reader_that_has_it_open_keeps_its_data(self):
+        self.mount()
+        self.make()
+        self.ctl("seal", self.path, trial="parent")
+        reader = self.agent("child")
+        reader("file = open(d + '/a', 'rb', buffering=0)", d=self.path)
+        self.ctl("rm", self.path)
+        self.assertEqual(reader("file.read()"), b"weights")
+
+
+@in_modes(*ALL_MODES)
+class Doctor(Commands):
+    RESULTS = ("ok", "warn", "fail")
+
+    def test_of_a_mount(self):
+        self.mount()
+        checks = self.json("doctor", "--json", self.point)
+        self.check_checks(checks)
+
+    def test_of_an_export(self):
+        self.check_checks(self.json("doctor", "--json", self.export, uid=self.mode.owner))
+
+    def check_checks(self, checks):
+        items = checks if isinstance(checks, list) else next(value for value in checks.values() if isinstance(value, list))
+        self.assertGreaterEqual(len(items), 4)
+        results = []
+        for item in items:
+            (result,) = [value for value in item.values() if value in self.RESULTS]
+            results.append(result)
+            if result != "ok":
+                self.assertTrue(any(isinstance(value, str) and len(value) > 15 for value in item.values()), "no remedy: %r" % item)
+        text = re.sub("[_-]", " ", json.dumps(items).lower())
+        for word in ("kernel", "passthrough", "exit", "request timeout", "lock"):
+            self.assertIn(word, text)
+
+    def test_for_people(self):
+        self.mount()
+        text = self.ctl("doctor", self.point).out
+        self.assertRegex(text, r"(?m)\bok\b")
+
+    def test_of_nothing(self):
+        result = self.sealctl("doctor", self.scratch + "/nowhere")
+        self.assertEqual(result.status, ERROR, result)
+
+
+@in_modes(ROOT, DAEMON, USER)
+class Straight_on_the_export(Commands):
+    """Where it makes sense, without a mount."""
+
+    def test_seal_and_wait(self):
+        os.mkdir(self.exported("old"))
+        with open(self.exported("old/a"), "w") as file:
+            file.write("x")
+        self.give(self.exported("old"))
+        self.mount().unmount()
+        result = self.sealctl("seal", self.export + "/old")
+        self.assertEqual(result.status, 0, result)
+        self.mount()
+        self.assertEqual(self.state(self.point + "/old"), "sealed")
+        self.assertEqual(self.agent("child")("open(d + '/old/a').read()", d=self.point), "x")
+
+    def test_mount_notices_what_is_done_to_the_export(self):
+        """A reader waits through the mount, the reservation is abandoned behind its back: a look at the export tells it."""
+        self.mount()
+        self.reserve(self.path)
+        waiting = self.agent("child").start("os.listdir(d)", d=self.path)
+        all_parked(waiting)
+        result = self.sealctl("abandon", self.export + "/parent")
+        if result.status != 0:
+            self.skipTest("abandon needs a mount: " + result.err)
+        began = time.monotonic()
+        waiting.fails("EOWNERDEAD")
+        self.assertLess(waiting.ended - began, 10)
+
+
+@in_modes(DAEMON)
+class Forms(Commands):
+    def test_double_dash_ends_options(self):
+        self.mount()
+        agent = self.agent("parent")
+        agent("os.mkdir(d + '/-x'); open(d + '/-x/a', 'w')", d=self.point)
+        result = self.run_program([self.sealctl_path, "seal", "--", "-x"], cwd=self.point, trial="parent")
+        self.assertEqual(result.status, 0, result)
+
+    def test_what_was_sealed_is_said_in_one_line(self):
+        self.mount()
+        self.make()
+        result = self.ctl("seal", self.path, trial="parent")
+        self.assertEqual(len(result.out.splitlines()), 1)
+        self.assertRegex(result.out, r"sha256:[0-9a-f]{8}")
+
+    def test_no_mount_no_seal_of_a_file_elsewhere(self):
+        result = self.sealctl("seal", self.tmp)
+        self.assertEqual(result.status, ERROR, result)
+        self.check_message(result, self.tmp)
+        self.assertTrue(re.search(r"mount|export", result.err))
+
+
+if __name__ == "__main__":
+    main()
