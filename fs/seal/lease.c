@@ -9,8 +9,8 @@
 #include <sys/fsuid.h>
 #include <time.h>
 
-#include "internal.h"
 #include "sealfs/state.h"
+#include "state_internal.h"
 
 #define LOCK_FILE "lock"
 #define TRIES 20
@@ -132,7 +132,7 @@ int lease_held(const struct store *store, const char *path)
 	return store->ops->lock_probe(store->ctx, lock.fd, F_WRLCK);
 }
 
-static int link_failed(const struct store *store, const char *path, unsigned int generation, const char *trial,
+static int link_failed(const struct store *store, const char *path, int dir, unsigned int generation, const char *trial,
 		       const char *reason)
 {
 	struct record record;
@@ -146,21 +146,21 @@ static int link_failed(const struct store *store, const char *path, unsigned int
 	/* An id of -1 is never set: this only asks for the thread's own. */
 	record.uid = (uid_t)setfsuid((uid_t)-1);
 	record.gid = (gid_t)setfsgid((gid_t)-1);
-	rc = record.trial && record.reason ? state_end(store, path, &record, NULL) : -ENOMEM;
+	rc = record.trial && record.reason ? state_end_in(store, path, dir, &record, NULL) : -ENOMEM;
 	record_free(&record);
 	return rc == -EEXIST ? 0 : rc;
 }
 
-static int end_locked(const struct store *store, const char *path, const char *trial, const char *reason)
+static int end_locked(const struct store *store, const char *path, int dir, const char *trial, const char *reason)
 {
 	struct state state;
-	int rc = state_read(store, path, &state);
+	int rc = state_read_in(store, path, dir, &state);
 
 	if (rc < 0)
 		return rc;
 	switch (state.kind) {
 	case STATE_OPEN:
-		rc = link_failed(store, path, state.generation, trial, reason);
+		rc = link_failed(store, path, dir, state.generation, trial, reason);
 		break;
 	case STATE_PENDING:
 		rc = -EINVAL;
@@ -186,6 +186,8 @@ int lease_end_dead(const struct store *store, const char *path, const char *tria
 		return dir.fd == -ENOENT ? 0 : dir.fd;
 	/* The file may be missing when locks were never taken. EACCES or EROFS: another one must decide. */
 	lock.fd = open_lock(store, dir.fd, O_RDWR | O_CREAT);
+	if (lock.fd == -ENOENT || lock.fd == -ESTALE)
+		return -EBUSY;
 	if (lock.fd < 0)
 		return lock.fd == -EPERM ? -EACCES : lock.fd;
 	rc = store->ops->lock(store->ctx, lock.fd, F_WRLCK);
@@ -195,7 +197,10 @@ int lease_end_dead(const struct store *store, const char *path, const char *tria
 	 */
 	rc = is_current(store, path, lock.fd);
 	if (rc >= 0)
-		rc = rc ? end_locked(store, path, trial, reason) : -EBUSY;
+		rc = rc ? end_locked(store, path, dir.fd, trial, reason) : -EBUSY;
+	/* Removed under us: whoever is there now is another one. */
+	if (rc == -ENOENT || rc == -ESTALE)
+		rc = -EBUSY;
 	store->ops->lock(store->ctx, lock.fd, F_UNLCK);
 	return rc;
 }

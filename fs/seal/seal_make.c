@@ -24,6 +24,7 @@ struct sealing {
 	const struct store *store;
 	struct seal_job *job;
 	struct seal_place place;
+	struct held_fd state_dir; /* what is decided, is decided upon the records in there */
 	struct manifest manifest;
 	struct stamp *stamps; /* one an entry */
 };
@@ -44,10 +45,10 @@ static int fail_at(const struct sealing *s, const char *path, int error)
 	return error;
 }
 
-static int check_state(const struct sealing *s)
+static int check_state(struct sealing *s)
 {
 	AUTO_STATE state = {0};
-	int rc = state_read(s->store, s->job->path, &state);
+	int rc = state_look(s->store, s->job->path, false, &s->state_dir, &state);
 
 	if (rc < 0)
 		return rc;
@@ -280,7 +281,7 @@ static int put_in_place(const struct sealing *s, struct held_fd *dir, const stru
 			const struct fresh *seal)
 {
 	const struct store *store = s->store;
-	int rc = state_has_ended(store, s->job->path, s->job->generation);
+	int rc = state_confirm(store, s->job->path, s->state_dir.fd, s->job->generation);
 
 	if (rc != 0)
 		return rc < 0 ? rc : -EEXIST;
@@ -385,30 +386,36 @@ static int seal_with(struct sealing *s, struct record *end)
 		rc = sync_ancestors(s);
 	if (rc == 0)
 		rc = check_unmoved(s);
-	return rc < 0 ? rc : state_end(s->store, s->job->path, end, NULL);
+	return rc < 0 ? rc : state_end_in(s->store, s->job->path, s->state_dir.fd, end, NULL);
+}
+
+static int find_and_seal(struct sealing *s)
+{
+	__attribute__((cleanup(record_free))) struct record end = {0};
+	AUTO_FD(parent, s->store);
+	AUTO_FD(top, s->store);
+	const char *last;
+	int rc;
+
+	parent.fd = store_open_parent(s->store, s->store->root, s->job->path, &last);
+	rc = parent.fd < 0 ? parent.fd : seal_place_open(s->store, parent.fd, last, &top, &s->place);
+	if (rc < 0)
+		return rc == -ENOENT ? -ENODATA : rc;
+	rc = seal_with(s, &end);
+	/* The folder of the state is gone, or, in an NFS client's words, what was there. */
+	return rc == -ENOENT || rc == -ESTALE ? -EAGAIN : rc;
 }
 
 int seal_checkpoint(const struct store *store, struct seal_job *job)
 {
-	struct sealing s = {.store = store, .job = job};
-	__attribute__((cleanup(record_free))) struct record end = {0};
-	AUTO_FD(parent, store);
-	AUTO_FD(top, store);
-	const char *last;
+	struct sealing s = {.store = store, .job = job, .state_dir = {store, -1}};
 	int rc;
 
 	job->error_path = NULL;
 	rc = check_state(&s);
-	if (rc < 0)
-		return rc;
-	parent.fd = store_open_parent(store, store->root, job->path, &last);
-	rc = parent.fd < 0 ? parent.fd : seal_place_open(store, parent.fd, last, &top, &s.place);
-	if (rc < 0)
-		return rc == -ENOENT ? -ENODATA : rc;
-	rc = seal_with(&s, &end);
-	/* An NFS client's word for what is not there any more. */
-	if (rc == -ESTALE)
-		rc = -EAGAIN;
+	if (rc == 0)
+		rc = find_and_seal(&s);
+	held_close(&s.state_dir);
 	manifest_free(&s.manifest);
 	free(s.stamps);
 	return rc;

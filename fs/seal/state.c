@@ -119,22 +119,21 @@ static int read_one(const struct store *store, int dir, const char *path, enum r
 	return damaged(out, name, why);
 }
 
-static int read_records(const struct store *store, const char *path, struct state *out)
+/* `dir`: the state folder, or why it could not be opened. */
+static int read_records(const struct store *store, const char *path, int dir, struct state *out)
 {
-	AUTO_FD(dir, store);
 	struct listing listing = {0};
 	int rc;
 
-	dir.fd = state_open_dir(store, path, false);
-	if (dir.fd == -ENOTDIR)
+	if (dir == -ENOTDIR)
 		return damaged(out, path, "its state folder is not a directory");
-	if (dir.fd < 0)
-		return dir.fd == -ENOENT ? 0 : dir.fd;
-	rc = store_each_entry(store, dir.fd, list_entry, &listing);
+	if (dir < 0)
+		return dir == -ENOENT ? 0 : dir;
+	rc = store_each_entry(store, dir, list_entry, &listing);
 	out->generation = listing.generation;
 	for (unsigned int kind = RECORD_RESERVE; rc == 0 && kind <= RECORD_END; kind++) {
 		if (listing.there[kind])
-			rc = read_one(store, dir.fd, path, kind, out);
+			rc = read_one(store, dir, path, kind, out);
 	}
 	return rc;
 }
@@ -212,12 +211,12 @@ static int decide(struct state *state)
 	return 0;
 }
 
-static int read_once(const struct store *store, const char *path, struct state *out)
+int state_read_in(const struct store *store, const char *path, int dir, struct state *out)
 {
 	int rc;
 
 	*out = (struct state){0};
-	rc = read_records(store, path, out);
+	rc = read_records(store, path, dir, out);
 	if (rc == 0)
 		rc = look_at_data(store, path, out);
 	if (rc == 0 && out->generation == 0 && out->has_data)
@@ -229,14 +228,32 @@ static int read_once(const struct store *store, const char *path, struct state *
 	return rc;
 }
 
-int state_read(const struct store *store, const char *path, struct state *out)
+static int look_once(const struct store *store, const char *path, bool create, struct held_fd *dir, struct state *out)
 {
-	int rc = -EAGAIN;
+	held_close(dir);
+	dir->fd = state_open_dir(store, path, create);
+	if (create && dir->fd < 0) {
+		*out = (struct state){0};
+		return dir->fd;
+	}
+	return state_read_in(store, path, dir->fd, out);
+}
+
+int state_look(const struct store *store, const char *path, bool create, struct held_fd *dir, struct state *out)
+{
+	int rc = -ESTALE;
 
 	/* Records never go away but with their folder: then it is another state that is to be read. */
 	for (int i = 0; i < TRIES && (rc == -EAGAIN || rc == -ENOENT || rc == -ESTALE); i++)
-		rc = read_once(store, path, out);
+		rc = look_once(store, path, create, dir, out);
 	return rc;
+}
+
+int state_read(const struct store *store, const char *path, struct state *out)
+{
+	AUTO_FD(dir, store);
+
+	return state_look(store, path, false, &dir, out);
 }
 
 const char *state_writer(const struct state *state)

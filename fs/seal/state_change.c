@@ -15,6 +15,7 @@
 
 #define TRIES 16
 #define AGAIN 1 /* what was read is no longer so: from the start; as after ESTALE, when a folder went away under us */
+#define OURS 2  /* our record is there, from an earlier try whose answer was lost */
 #define RECORD_MODE 0644
 #define DIR_MODE 0777
 
@@ -117,7 +118,7 @@ int state_spend(const struct store *store, const char *path, int dir, struct rec
 	if (rc == 0)
 		rc = publish(store, dir, &claim, NULL);
 	if (rc == 0)
-		rc = state_end(store, path, end, NULL);
+		rc = state_end_in(store, path, dir, end, NULL);
 	record_free(&claim);
 	return rc;
 }
@@ -159,31 +160,53 @@ static unsigned int next_generation(const struct state *state)
 	return state->kind == STATE_PENDING ? state->generation : state->generation + 1;
 }
 
-/* What both beginnings, reserve and claim, do once it is clear that they may. */
-static int begin(const struct store *store, const char *path, const struct state *state, struct record *record,
-		 int *dir)
-{
-	int rc;
+typedef int (*may_fn)(const struct store *store, const char *path, const struct state *state,
+		      const struct record *record);
 
-	*dir = state_open_dir(store, path, true);
-	if (*dir < 0)
-		return *dir;
-	rc = state->kind == STATE_FAILED ? make_way(store, path, *dir, state, record) : 0;
+/* The state and its folder, which is made only for one who may go on. */
+static int look_for(const struct store *store, const char *path, may_fn may, const struct record *record,
+		    struct held_fd *dir, struct state *state)
+{
+	int rc = state_look(store, path, false, dir, state);
+
+	if (rc == 0)
+		rc = may(store, path, state, record);
+	if (rc != 0 || dir->fd >= 0)
+		return rc;
+	state_free(state);
+	rc = state_look(store, path, true, dir, state);
+	return rc == 0 ? may(store, path, state, record) : rc;
+}
+
+/* What both beginnings, reserve and claim, do once it is clear that they may. */
+static int begin(const struct store *store, const char *path, int dir, const struct state *state, struct record *record)
+{
+	int rc = state->kind == STATE_FAILED ? make_way(store, path, dir, state, record) : 0;
+
 	if (rc == 0)
 		rc = fill_in(record, path, next_generation(state));
 	if (rc == 0)
-		rc = publish(store, *dir, record, NULL);
-	/* Removed meanwhile: the record went with the old folder. */
-	if (rc == 0 || rc == -ENOENT || rc == -ESTALE) {
-		int current = state_dir_is_current(store, path, *dir);
+		rc = publish(store, dir, record, NULL);
+	if (rc == -ENOENT || rc == -ESTALE) {
+		int current = state_dir_is_current(store, path, dir);
 
-		if (current <= 0)
-			return current < 0 ? current : AGAIN;
+		return current == 0 ? AGAIN : rc;
 	}
 	return rc;
 }
 
-static int may_reserve(const struct store *store, const char *path, const struct state *state)
+int state_confirm(const struct store *store, const char *path, int dir, unsigned int generation)
+{
+	int rc = has_record(store, dir, generation, RECORD_END);
+
+	if (rc != 0)
+		return rc < 0 ? rc : -EEXIST;
+	rc = state_dir_is_current(store, path, dir);
+	return rc < 0 ? rc : rc ? 0 : AGAIN;
+}
+
+static int may_reserve(const struct store *store, const char *path, const struct state *state,
+		       const struct record *record)
 {
 	int rc;
 
@@ -196,6 +219,7 @@ static int may_reserve(const struct store *store, const char *path, const struct
 		rc = state_has_content(store, path);
 		return rc > 0 ? -EEXIST : rc;
 	case STATE_PENDING:
+		return strcmp(state->reserve.token, record->token) == 0 ? OURS : -EEXIST;
 	case STATE_OPEN:
 		return -EEXIST;
 	default:
@@ -228,7 +252,7 @@ static void give_up(const struct store *store, const char *path, int dir, const 
 		return;
 	if (init_failed(&end, reservation, reservation->generation, "its directory could not be made") < 0)
 		return;
-	state_end(store, path, &end, NULL);
+	state_end_in(store, path, dir, &end, NULL);
 	record_free(&end);
 }
 
@@ -237,12 +261,11 @@ static int finish_reserve(const struct store *store, const char *path, int dir, 
 {
 	int rc = has_record(store, dir, record->generation, RECORD_CLAIM);
 
-	if (rc == 0)
-		rc = has_record(store, dir, record->generation, RECORD_END);
 	if (rc != 0)
 		return rc < 0 ? rc : -EEXIST;
-	if (record->writer)
-		return 0;
+	rc = state_confirm(store, path, dir, record->generation);
+	if (rc != 0 || record->writer)
+		return rc;
 	rc = make_checkpoint_dir(store, path);
 	if (rc < 0)
 		give_up(store, path, dir, record);
@@ -253,19 +276,12 @@ static int reserve_once(const struct store *store, const char *path, struct reco
 {
 	AUTO_STATE state = {0};
 	AUTO_FD(dir, store);
-	int rc = state_read(store, path, &state);
+	int rc = look_for(store, path, may_reserve, record, &dir, &state);
 
-	/* From an earlier try of ours, whose answer was lost. */
-	if (rc == 0 && state.kind == STATE_PENDING && strcmp(state.reserve.token, record->token) == 0) {
+	if (rc == 0)
+		rc = begin(store, path, dir.fd, &state, record);
+	else if (rc == OURS)
 		rc = fill_in(record, path, state.generation);
-		dir.fd = rc < 0 ? -1 : state_open_dir(store, path, false);
-		rc = rc < 0 ? rc : dir.fd < 0 ? dir.fd : 0;
-		return rc == 0 ? finish_reserve(store, path, dir.fd, record) : rc;
-	}
-	if (rc == 0)
-		rc = may_reserve(store, path, &state);
-	if (rc == 0)
-		rc = begin(store, path, &state, record, &dir.fd);
 	return rc == 0 ? finish_reserve(store, path, dir.fd, record) : rc;
 }
 
@@ -294,13 +310,14 @@ static int is_claimable(const struct store *store, const char *path, const struc
 	return rc == 0 && !S_ISDIR(st.stx_mode) ? -EINVAL : rc == -ENOENT ? 0 : rc;
 }
 
-static int may_claim(const struct store *store, const char *path, const struct state *state)
+static int may_claim(const struct store *store, const char *path, const struct state *state,
+		     const struct record *record)
 {
 	switch (state->kind) {
 	case STATE_SEALED:
 		return -EROFS;
 	case STATE_OPEN:
-		return -EBUSY;
+		return strcmp(state->claim.token, record->token) == 0 ? OURS : -EBUSY;
 	case STATE_DAMAGED:
 		return -EBADMSG;
 	default:
@@ -312,20 +329,13 @@ static int claim_once(const struct store *store, const char *path, struct record
 {
 	AUTO_STATE state = {0};
 	AUTO_FD(dir, store);
-	int rc = state_read(store, path, &state);
+	int rc = look_for(store, path, may_claim, record, &dir, &state);
 
-	/* From an earlier try of ours, whose answer was lost. */
-	if (rc == 0 && state.kind == STATE_OPEN && strcmp(state.claim.token, record->token) == 0)
-		return fill_in(record, path, state.generation);
 	if (rc == 0)
-		rc = may_claim(store, path, &state);
-	if (rc == 0)
-		rc = begin(store, path, &state, record, &dir.fd);
-	if (rc != 0)
-		return rc;
-	/* A pending generation may have ended between our look and our link: then the end counts. */
-	rc = has_record(store, dir.fd, record->generation, RECORD_END);
-	return rc > 0 ? -EEXIST : rc;
+		rc = begin(store, path, dir.fd, &state, record);
+	else if (rc == OURS)
+		rc = fill_in(record, path, state.generation);
+	return rc == 0 ? state_confirm(store, path, dir.fd, record->generation) : rc;
 }
 
 int state_claim(const struct store *store, const char *path, struct record *record)
@@ -372,38 +382,43 @@ static int link_end(const struct store *store, const char *path, int dir, struct
 	return rc;
 }
 
-static int end_once(const struct store *store, const char *path, struct record *record, struct record *out)
+static int end_from(const struct store *store, const char *path, int dir, const struct state *state,
+		    struct record *record, struct record *out)
+{
+	record->kind = RECORD_END;
+	if (state->kind == STATE_DAMAGED)
+		return -EBADMSG;
+	if (state->generation == 0)
+		return -ENOENT;
+	if (record->generation == 0 || record->generation > state->generation)
+		return -EINVAL;
+	if (state->has_end || record->generation < state->generation)
+		return ended_already(store, path, dir, record, out);
+	if (record->sealed && !state->has_claim)
+		return -EINVAL;
+	return link_end(store, path, dir, record, out);
+}
+
+int state_end_in(const struct store *store, const char *path, int dir, struct record *record, struct record *out)
 {
 	AUTO_STATE state = {0};
-	AUTO_FD(dir, store);
-	int rc = state_read(store, path, &state);
+	int rc = state_read_in(store, path, dir, &state);
 
-	record->kind = RECORD_END;
 	if (out)
 		*out = (struct record){0};
-	if (rc < 0)
-		return rc;
-	if (state.kind == STATE_DAMAGED)
-		return -EBADMSG;
-	if (state.generation == 0)
-		return -ENOENT;
-	if (record->generation == 0 || record->generation > state.generation)
-		return -EINVAL;
-	dir.fd = state_open_dir(store, path, false);
-	if (dir.fd < 0)
-		return dir.fd;
-	if (state.has_end || record->generation < state.generation)
-		return ended_already(store, path, dir.fd, record, out);
-	if (record->sealed && !state.has_claim)
-		return -EINVAL;
-	return link_end(store, path, dir.fd, record, out);
+	return rc < 0 ? rc : end_from(store, path, dir, &state, record, out);
 }
 
 int state_end(const struct store *store, const char *path, struct record *record, struct record *out)
 {
-	int rc = -ESTALE;
+	AUTO_STATE state = {0};
+	AUTO_FD(dir, store);
+	int rc = state_look(store, path, false, &dir, &state);
 
-	for (int i = 0; rc == -ESTALE && i < TRIES; i++)
-		rc = end_once(store, path, record, out);
-	return rc;
+	if (out)
+		*out = (struct record){0};
+	if (rc == 0)
+		rc = end_from(store, path, dir.fd, &state, record, out);
+	/* Removed under us. Not to be tried again: what is there by now may be another's, with the same number. */
+	return rc == -ESTALE ? -ENOENT : rc;
 }

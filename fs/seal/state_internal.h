@@ -24,6 +24,20 @@ void state_record_name(char name[STATE_RECORD_NAME_SIZE], unsigned int generatio
 int state_read_record(const struct store *store, int dir, const char *path, unsigned int generation,
 		      enum record_kind kind, struct record *out, const char **why);
 
+/*
+ * A transition is bound to the folder whose records it was decided upon: a checkpoint that is removed and claimed anew
+ * has another folder, with the same generations once more. So the folder is opened first (made, if `create`), its state
+ * read, and all records are linked into that very folder: into one that has been deleted no record can be linked, and
+ * one that was moved to be deleted holds those that forbid it. *dir is negative when there is none.
+ */
+int state_look(const struct store *store, const char *path, bool create, struct held_fd *dir, struct state *out);
+int state_read_in(const struct store *store, const char *path, int dir, struct state *out);
+/* A second look: -EEXIST when the generation has ended, which counts whichever was first; 1 when the folder is not that
+ * of `path` any more, and so what is in it void; else 0. */
+int state_confirm(const struct store *store, const char *path, int dir, unsigned int generation);
+/* As state_end(), in the folder `dir`. */
+int state_end_in(const struct store *store, const char *path, int dir, struct record *record, struct record *out);
+
 /* The path's last component. */
 const char *state_last(const char *path);
 

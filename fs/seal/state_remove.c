@@ -79,13 +79,14 @@ static int end_it(struct removal *removal, const struct state *state, int dir)
 	removal->exit.fd = state_exit_make(store, removal->end.token);
 	if (removal->exit.fd < 0)
 		return removal->exit.fd;
+	/* A reservation's claim is ours then, and nobody else's. */
 	removal->end.generation = state->kind == STATE_PENDING ? state->generation : state->generation + 1;
-	rc = state->kind == STATE_PENDING ? state_end(store, removal->path, &removal->end, NULL)
-					  : state_spend(store, removal->path, dir, &removal->end);
+	rc = state_spend(store, removal->path, dir, &removal->end);
 	return rc == -EEXIST || rc == -ENOENT || rc == -ESTALE ? AGAIN : rc;
 }
 
-/* The state folder, by one rename. */
+/* The state folder, by one rename. Through our exit only the folder can go in which our end is the last word: whoever
+ * goes on there closes the exit first. */
 static int move_state(const struct removal *removal)
 {
 	AUTO_FD(parent, removal->store);
@@ -131,29 +132,30 @@ static int delete_moved(const struct removal *removal)
 	return rc < 0 ? rc : delete_one(removal->store, failed.fd, removal->earlier);
 }
 
-static int remove_this(struct removal *removal, const struct state *state)
+static int remove_this(struct removal *removal)
 {
+	AUTO_STATE state = {0};
 	AUTO_FD(dir, removal->store);
-	int rc;
+	int rc = state_look(removal->store, removal->path, true, &dir, &state);
 
-	dir.fd = state_open_dir(removal->store, removal->path, true);
-	if (dir.fd < 0)
-		return dir.fd;
-	rc = end_it(removal, state, dir.fd);
+	if (rc == 0)
+		rc = may_remove(&state);
+	if (rc == 0)
+		rc = end_it(removal, &state, dir.fd);
 	if (rc == 0)
 		rc = state_door_close(removal->store, removal->path, dir.fd, removal->end.token, removal->content);
 	return rc == 0 ? move_state(removal) : rc;
 }
 
 /* Where there are no locks nobody's claim waits for one either; and safety rests on the links and renames alone. */
-static int remove_leased(struct removal *removal, const struct state *state)
+static int remove_leased(struct removal *removal)
 {
 	struct lease lease = LEASE_INIT;
 	int rc = lease_seize(removal->store, removal->path, &lease);
 
 	if (rc < 0 && rc != -ENOLCK && rc != -EOPNOTSUPP && rc != -ENOSYS)
 		return rc;
-	rc = remove_this(removal, state);
+	rc = remove_this(removal);
 	/* Before the lock file is deleted: over NFS an open one would stay. */
 	lease_drop(removal->store, &lease);
 	return rc;
@@ -172,7 +174,7 @@ static int remove_once(const struct store *store, const char *path, bool first)
 		return rc == -ENOENT && !first ? 0 : rc;
 	rc = prepare(&removal);
 	if (rc == 0)
-		rc = remove_leased(&removal, &state);
+		rc = remove_leased(&removal);
 	/* Also after an error: what has gone aside is no longer of use to anybody. */
 	deleted = delete_moved(&removal);
 	discard(&removal);

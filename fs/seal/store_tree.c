@@ -88,7 +88,7 @@ static int empty_dir(struct tree *tree, int top)
 	AUTO_FD(dir, tree->store);
 	int rc;
 
-	dir.fd = store_open_dir(tree->store, top, tree->dirs[tree->current]);
+	dir.fd = store_open_known_dir(tree->store, top, tree->dirs[tree->current]);
 	if (dir.fd < 0)
 		return dir.fd == -ENOENT ? 0 : dir.fd;
 	tree->fd = dir.fd;
@@ -96,16 +96,24 @@ static int empty_dir(struct tree *tree, int top)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+static int remove_one_dir(const struct store *store, int top, const char *path)
+{
+	AUTO_FD(parent, store);
+	const char *slash = strrchr(path, '/');
+	AUTO_FREE char *above = strndup(path, slash ? (size_t)(slash - path) : 0);
+
+	if (!above)
+		return -ENOMEM;
+	parent.fd = store_open_known_dir(store, top, above);
+	return parent.fd < 0 ? parent.fd
+			     : store->ops->unlinkat(store->ctx, parent.fd, slash ? slash + 1 : path, AT_REMOVEDIR);
+}
+
 static int remove_dirs(struct tree *tree, int top)
 {
 	for (size_t i = tree->count; i-- > 1;) {
-		AUTO_FD(parent, tree->store);
-		const char *last;
-		int rc;
+		int rc = remove_one_dir(tree->store, top, tree->dirs[i]);
 
-		parent.fd = store_open_parent(tree->store, top, tree->dirs[i], &last);
-		rc = parent.fd < 0 ? parent.fd
-				   : tree->store->ops->unlinkat(tree->store->ctx, parent.fd, last, AT_REMOVEDIR);
 		if (rc < 0 && rc != -ENOENT)
 			return rc;
 	}

@@ -76,8 +76,9 @@ int state_claim(const struct store *store, const char *path, struct record *reco
 
 /*
  * open or pending → sealed or failed: links N.end. `record` is a RECORD_END with trial, uid, gid and the end's members set; checkpoint is filled in, `generation`
- * must be the one that is ended. -EEXIST when it has ended already: *out (if not NULL) is then filled with what is decided. A link whose
- * answer was lost (the file that is there carries our token) is success.
+ * must be the one that is ended (it is a number only: after a removal generations are counted from 1 again, so who comes back after long compares
+ * claim.token with his own first). -EEXIST when it has ended already: *out (if not NULL) is then filled with what is decided. -ENOENT when there is no
+ * state, or it is removed meanwhile; -EINVAL to seal what nobody has claimed. A link whose answer was lost (the file that is there carries our token) is success.
  */
 int state_end(const struct store *store, const char *path, struct record *record, struct record *out);
 

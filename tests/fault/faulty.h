@@ -26,6 +26,7 @@ struct faulty {
 	int error;
 	void (*meet)(void);
 	int count;
+	int changed; /* the first operation that made a directory or a link: by then it is decided upon what was read */
 };
 
 static inline int faulty_hit(void *ctx)
@@ -118,8 +119,17 @@ static inline int faulty_statx(void *ctx, int dirfd, const char *name, int flags
 	return (int)FAULTY_DO(store_system_ops.statx(NULL, dirfd, name, flags, mask, out));
 }
 
+static inline void faulty_changes(void *ctx)
+{
+	struct faulty *faulty = ctx;
+
+	if (faulty->changed == 0)
+		faulty->changed = faulty->count + 1;
+}
+
 static inline int faulty_mkdirat(void *ctx, int dirfd, const char *name, mode_t mode)
 {
+	faulty_changes(ctx);
 	return (int)FAULTY_DO(store_system_ops.mkdirat(NULL, dirfd, name, mode));
 }
 
@@ -130,6 +140,7 @@ static inline int faulty_unlinkat(void *ctx, int dirfd, const char *name, int fl
 
 static inline int faulty_linkat(void *ctx, int olddir, const char *oldname, int newdir, const char *newname)
 {
+	faulty_changes(ctx);
 	return (int)FAULTY_DO(store_system_ops.linkat(NULL, olddir, oldname, newdir, newname));
 }
 

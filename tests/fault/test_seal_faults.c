@@ -322,7 +322,7 @@ static void check_remove_pending(int rc, bool crashed)
 {
 	enum state_kind kind = look("c", NULL);
 
-	assert_true(kind == STATE_PENDING || kind == STATE_FAILED || kind == STATE_ABSENT);
+	assert_true(kind == STATE_PENDING || kind == STATE_OPEN || kind == STATE_FAILED || kind == STATE_ABSENT);
 	if (rc == 0 && !crashed)
 		assert_int_equal(kind, STATE_ABSENT);
 	remove_the_rest();

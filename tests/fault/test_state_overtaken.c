@@ -22,8 +22,11 @@
 static struct scratch scratch, slow_scratch; /* the same export, as the fast and the slow one have it */
 static const char *path;
 
-/* What the fast one got, or 1 when it was never its turn. */
+/* What the fast one does, and what it got, or 1 when it was never its turn. */
+static void (*fast)(void);
 static int fast_result;
+/* Whether it came after the slow one had read the state: else the slow one acts on what the fast one has left. */
+static bool after_the_look;
 
 static int claim(const struct store *store, const char *trial)
 {
@@ -185,6 +188,24 @@ static int slow_remove(const struct store *store)
 	return state_remove(store, path);
 }
 
+static int slow_end(const struct store *store)
+{
+	struct record record;
+	int rc;
+
+	scratch_make_record(&record, RECORD_END, "t");
+	record.reason = strdup("exit status 1");
+	record.generation = 1;
+	rc = state_end(store, path, &record, NULL);
+	record_free(&record);
+	return rc;
+}
+
+static int slow_end_dead(const struct store *store)
+{
+	return lease_end_dead(store, path, "reader", "owner died");
+}
+
 static int slow_seal(const struct store *store)
 {
 	return seal(store, 1);
@@ -228,6 +249,16 @@ static void fast_seals_it(void)
 	fast_result = seal(&scratch.store, 1);
 }
 
+/* The first generation once more, on the same path. */
+static void fast_fails_removes_and_claims(void)
+{
+	fast_result = scratch_fail(&scratch, path, 1);
+	if (fast_result == 0)
+		fast_result = state_remove(&scratch.store, path);
+	if (fast_result == 0)
+		fast_claim();
+}
+
 static void fast_removes_and_claims(void)
 {
 	int rc = state_remove(&scratch.store, path);
@@ -258,6 +289,20 @@ static void check_claims(int slow)
 		fail_msg("old content is at the path of a new generation");
 }
 
+static void check_claims_plain(int slow)
+{
+	enum state_kind kind = look();
+
+	assert_int_equal(kind, STATE_OPEN);
+	if (fast_result == 0) {
+		assert_true(slow == -EEXIST || slow == -EBUSY);
+		expect_content("fast");
+	} else {
+		assert_int_equal(slow, 0);
+		expect_content("old");
+	}
+}
+
 static void check_reserve(int slow)
 {
 	enum state_kind kind = look();
@@ -271,13 +316,17 @@ static void check_reserve(int slow)
 	assert_int_equal(kind, STATE_PENDING);
 }
 
-/* Both may have what they want, one after the other. */
+/* Both may have what they want, one after the other; but what is open is never removed. */
 static void check_remove(int slow)
 {
 	enum state_kind kind = look();
 
-	assert_true(slow == 0 || slow == -EBUSY || slow == -EROFS || slow == -EEXIST);
-	if (fast_result == 0 && (slow != 0 || kind != STATE_ABSENT)) {
+	if (slow != 0 && slow != -EBUSY && slow != -EROFS && slow != -EEXIST)
+		fail_msg("the slow one got %d (%s)", slow, strerror(-slow));
+	if (fast_result == 0 && fast != fast_claim_and_seal) {
+		assert_int_equal(kind, STATE_OPEN);
+		expect_content("fast");
+	} else if (fast_result == 0 && (slow != 0 || kind != STATE_ABSENT)) {
 		assert_true(kind == STATE_OPEN || kind == STATE_SEALED);
 		expect_content("fast");
 	} else {
@@ -298,6 +347,46 @@ static void check_seal(int slow)
 	} else {
 		assert_int_equal(slow, 0);
 		expect_content("old");
+	}
+}
+
+/*
+ * Generations are counted from 1 again after a removal. Whoever comes with the number alone after that means the new
+ * one, for all that can be seen; but once he has read the state, he decides about that and no other.
+ */
+static void check_seal_of_another_first_generation(int slow)
+{
+	enum state_kind kind = look();
+
+	if (fast_result == 0 && after_the_look)
+		assert_true(slow < 0);
+	assert_int_equal(kind, slow == 0 ? STATE_SEALED : STATE_OPEN);
+	expect_content(fast_result == 0 ? "fast" : "old");
+}
+
+static void check_end(int slow)
+{
+	enum state_kind kind = look();
+
+	if (fast_result == 0 && after_the_look)
+		assert_true(slow < 0);
+	assert_int_equal(kind, slow == 0 ? STATE_FAILED : STATE_OPEN);
+	if (fast_result == 0)
+		expect_content("fast");
+}
+
+/* Refused, or done: when the fast one is through, what it has claimed must live. */
+static void check_end_dead(int slow)
+{
+	enum state_kind kind = look();
+
+	if (slow != 0 && slow != -EBUSY)
+		fail_msg("the slow one got %d (%s)", slow, strerror(-slow));
+	if (fast_result == 0 && after_the_look) {
+		assert_int_equal(kind, STATE_OPEN);
+		expect_content("fast");
+	} else if (slow == 0) {
+		assert_int_equal(kind, STATE_FAILED);
 	}
 }
 
@@ -322,6 +411,14 @@ static const struct scenario {
 	{"reserve, claim", before_failed, reserve, fast_claim, check_reserve, false},
 	{"reserve, claim and seal", before_failed, reserve, fast_claim_and_seal, check_reserve, false},
 	{"seal, fail and claim", before_open, slow_seal, fast_fails_it_and_claims, check_seal, false},
+	{"claim, remove and claim", before_failed, slow_claim, fast_removes_and_claims, check_claims, false},
+	{"claim plain, remove and claim", before_plain, slow_claim, fast_removes_and_claims, check_claims_plain, false},
+	{"reserve, remove and claim", before_failed, reserve, fast_removes_and_claims, check_reserve, false},
+	{"seal, fail, remove and claim", before_open, slow_seal, fast_fails_removes_and_claims,
+	 check_seal_of_another_first_generation, false},
+	{"end, fail, remove and claim", before_open, slow_end, fast_fails_removes_and_claims, check_end, false},
+	{"end a dead one's, fail, remove and claim", before_open, slow_end_dead, fast_fails_removes_and_claims,
+	 check_end_dead, true},
 	{"seal, seal", before_open, slow_seal, fast_seals_it, check_seals, false},
 	{"remove failed, claim", before_failed, slow_remove, fast_claim, check_remove, true},
 	{"remove failed, claim and seal", before_failed, slow_remove, fast_claim_and_seal, check_remove, true},
@@ -339,8 +436,6 @@ static int lock_that_holds_nobody_back(void *ctx, int fd, int type)
 	faulty_hit(ctx);
 	return 0;
 }
-
-static void (*fast)(void);
 
 static int number_from(const char *variable, int otherwise)
 {
@@ -379,6 +474,7 @@ static bool run_once(const struct scenario *scenario, int at)
 	store.ops = &ops;
 	store.ctx = &faulty;
 	rc = scenario->slow(&store);
+	after_the_look = faulty.changed > 0 && at >= faulty.changed;
 	give_way();
 	scenario->check(rc);
 	store_close(&slow_scratch.store);

@@ -216,7 +216,7 @@ static void tree_is_removed_whatever_is_in_it_and_symlinks_are_not_followed(void
 	assert_int_equal(symlink("../keep", path), 0);
 	scratch_path(&scratch, "tree/pipe", path);
 	assert_int_equal(mkfifo(path, 0644), 0);
-	for (int i = 0; i < 400; i++) {
+	for (int i = 0; i < 200; i++) {
 		strcat(deep, "/d");
 		scratch_mkdir(&scratch, deep);
 	}
