@@ -46,6 +46,10 @@ IS_ROOT = os.geteuid() == 0
 
 libc = ctypes.CDLL(None, use_errno=True)
 
+# A script's background job starts with these ignored, and whatever it starts inherits that: tests that interrupt would wait in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
 
 # ---------------------------------------------------------------- waiting
 
