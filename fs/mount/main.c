@@ -47,8 +47,10 @@ static int check_export(const struct options *options, char export_path[PATH_MAX
 static int check_mountpoint(const struct options *options, char mountpoint[PATH_MAX])
 {
 	struct stat attributes;
+	struct statx fresh;
 
-	if (stat(options->mountpoint, &attributes) && errno == ENOTCONN) {
+	/* asked anew: the kernel may remember the attributes of a root whose daemon is gone */
+	if (statx(AT_FDCWD, options->mountpoint, AT_STATX_FORCE_SYNC, STATX_TYPE, &fresh) && (errno == ENOTCONN || errno == ECONNABORTED)) {
 		log_error("can not mount: a dead mount is left on '%s'; clear it with 'fusermount3 -u %s' (or 'umount %s' as root)",
 			  options->mountpoint, options->mountpoint, options->mountpoint);
 		return -1;

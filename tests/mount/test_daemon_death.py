@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """The daemon is killed while readers wait and a writer writes: nobody hangs, nothing false is ever read."""
 
-import unittest
 import os
 import signal
 
@@ -65,7 +64,6 @@ class Kill_9(SealfsTest):
         writer.exit(0)
         self.check_after()
 
-    @unittest.skip("known fault: the remedy is not named for a user's dead mount")
     def test_new_mount_over_the_dead_one_names_the_remedy(self):
         mount, _, _ = self.begin()
         mount.kill()

@@ -605,6 +605,38 @@ while True:
         result = self.sealctl("run", "--trial", "x", "--", "/bin/echo", "hello", trial=None)
         self.assertEqual((result.status, result.out), (0, "hello\n"))
 
+    def run_that_outlives_a_mount(self, mount, *arguments):
+        """A run that writes where it is told; before it goes on to its end, `mount` dies."""
+        ready, go = self.tmp + "/ready", self.tmp + "/go"
+        os.mkfifo(ready)
+        os.mkfifo(go)
+        os.chmod(ready, 0o666)
+        os.chmod(go, 0o666)
+        process = self.spawn([self.sealctl_path, "run", "--trial", "parent", "--", "/bin/sh", "-c",
+                              'for d; do mkdir "$d" && echo x >"$d/model.bin"; done; echo >"$0.ready"; read x <"$0.go"'.replace(
+                                  "$0.ready", ready).replace("$0.go", go), "sh", *arguments])
+        with open(ready) as file:
+            file.read()
+        mount.kill()
+        with open(go, "w") as file:
+            file.write("\n")
+        return process.wait(), process.output()
+
+    def test_death_of_a_mount_where_it_wrote_nothing_does_not_fail_the_run(self):
+        other = self.mount(export=self.make_dir("other-export", 0o777, self.mode.owner), point=self.make_dir("other", 0o755, self.mode.owner))
+        status, log = self.run_that_outlives_a_mount(other, self.path)
+        self.assertEqual(status, 0, log)
+        self.assertRegex(log, "sealed .*parent")
+        self.assertEqual(self.reader().value(), b"x\n")
+
+    def test_death_of_a_mount_where_it_wrote_fails_the_run(self):
+        point = self.make_dir("other", 0o755, self.mode.owner)
+        other = self.mount(export=self.make_dir("other-export", 0o777, self.mode.owner), point=point)
+        status, log = self.run_that_outlives_a_mount(other, self.path, point + "/lost")
+        self.assertEqual(status, 3, log)
+        self.assertRegex(log, "abandoned 'lost'")
+        self.assertEqual(self.reader().value(), b"x\n")
+
 
 @in_modes(*ALL_MODES)
 class By_hand(Ends):

@@ -127,6 +127,7 @@ static int prepare(struct run *run, struct options *options)
 		return report_failure("name", "the trial", -ENOMEM, NULL);
 	run->trial = options->trial;
 	run->join = options->join;
+	run->began_ns = run_uptime_ns();
 	error = run_set_trial(run);
 	if (error)
 		return report_failure("name", run->trial, error, NULL);

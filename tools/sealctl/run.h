@@ -8,12 +8,14 @@
 #include <stdbool.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* A mount on which the trial runs. Its descriptor stays open: it is the wrapper's sign of life. */
 struct run_mount {
 	char *point;
 	char *device;
+	char *export; /* the directory under it, or NULL when the mount does not say */
 	unsigned int depth;
 	int fd;
 	char **trial_env; /* NULL-terminated; what the mount looks at to tell which trial a process belongs to */
@@ -23,6 +25,7 @@ struct run_mount {
 struct run {
 	const char *trial;
 	bool join;
+	uint64_t began_ns; /* CLOCK_BOOTTIME */
 	struct run_mount *mounts;
 	size_t count;
 };
@@ -61,6 +64,16 @@ int run_refuse_stops(int signals);
  * -errno when it cannot be started.
  */
 int run_child(char **argv, const sigset_t *before, int signals, int *status);
+
+/* ---- run_lost.c ---- */
+
+/* CLOCK_BOOTTIME in ns, as records have it. */
+uint64_t run_uptime_ns(void);
+/*
+ * Of a mount whose daemon is gone: asks its export what the trial opened since the run began and is not sealed.
+ * *failed: [{"path", "reason"}], the caller's. -errno when the export can not be read from here.
+ */
+int run_lost(const struct run *run, const struct run_mount *mount, json_t **failed);
 
 /* ---- run_end.c ---- */
 

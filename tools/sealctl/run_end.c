@@ -21,8 +21,9 @@
 /* One mount's end, in a thread of its own, since each may wait for other processes of the trial. */
 struct job {
 	pthread_t thread;
+	const struct run *run;
 	const struct run_mount *mount;
-	const char *trial, *reason;
+	const char *reason;
 	int finished; /* eventfd, shared */
 	atomic_bool done;
 	bool started;
@@ -40,12 +41,28 @@ static void finish_job(struct job *job)
 		report_note("cannot tell that a mount is done: %s", strerror(errno));
 }
 
+/* Its daemon is gone. That is this run's concern only if the trial was writing there. */
+static void judge_lost(struct job *job)
+{
+	json_t *failed = NULL;
+
+	if (run_lost(job->run, job->mount, &failed))
+		return; /* the error stands */
+	if (!json_array_size(failed))
+		report_note("mount '%s' is gone; trial '%s' was writing nothing there", job->mount->point, job->run->trial);
+	json_decref(job->reply);
+	job->reply = json_pack("{s:o}", "failed", failed);
+	job->result = job->reply ? 0 : -ENOMEM;
+}
+
 static void *run_job(void *arg)
 {
 	struct job *job = arg;
-	struct call call = {.op = SEALFS_CALL_RUN_END, .trial = job->trial, .detail = job->reason};
+	struct call call = {.op = SEALFS_CALL_RUN_END, .trial = job->run->trial, .detail = job->reason};
 
 	job->result = call_mount(job->mount->fd, &call, &job->reply);
+	if (job->result == -ENOTCONN || job->result == -ECONNABORTED)
+		judge_lost(job);
 	finish_job(job);
 	return NULL;
 }
@@ -84,7 +101,7 @@ static void tell_writers(const char *path, const json_t *writers)
 static void tell_checkpoint(const struct job *job, const json_t *checkpoint)
 {
 	const char *path = report_string(checkpoint, "path");
-	AUTO_FREE char *writer = escape_text(job->trial);
+	AUTO_FREE char *writer = escape_text(job->run->trial);
 
 	if (!writer || strcmp(report_string(checkpoint, "writer"), writer) ||
 	    strcmp(report_string(checkpoint, "state"), "open"))
@@ -257,7 +274,7 @@ static int report_jobs(const struct job *jobs, size_t count)
 	if (size)
 		report_note("%s", line);
 	else if (count && !jobs[0].reason[0])
-		report_note("trial '%s' has written no checkpoint", jobs[0].trial);
+		report_note("trial '%s' has written no checkpoint", jobs[0].run->trial);
 	return summary.status;
 }
 
@@ -297,7 +314,7 @@ int run_end(struct run *run, const char *reason, int signals)
 		if (!run->mounts[i].begun)
 			continue;
 		jobs[count] = (struct job){
-			.mount = &run->mounts[i], .trial = run->trial, .reason = reason, .finished = finished};
+			.run = run, .mount = &run->mounts[i], .reason = reason, .finished = finished};
 		start_job(&jobs[count++]);
 	}
 	/* The threads still use the jobs: they go with the process. The mounts go on without anybody who waits. */

@@ -22,6 +22,7 @@ void run_free(struct run *run)
 		cleanup_close(&run->mounts[i].fd);
 		free(run->mounts[i].point);
 		free(run->mounts[i].device);
+		free(run->mounts[i].export);
 		free_strings(run->mounts[i].trial_env);
 	}
 	free(run->mounts);
@@ -84,7 +85,11 @@ static int add_mount(struct run *run, struct target *target)
 		return -ENOMEM;
 	run->mounts = bigger;
 	mount = &bigger[run->count++];
-	*mount = (struct run_mount){target->root, target->device, target->depth, target->fd, NULL, false};
+	*mount = (struct run_mount){.point = target->root,
+				    .device = target->device,
+				    .export = target_mounted_export(target->info),
+				    .depth = target->depth,
+				    .fd = target->fd};
 	target->root = NULL;
 	target->device = NULL;
 	target->fd = -1;

@@ -18,6 +18,8 @@ enum {
 	COLUMNS
 };
 
+#define NAMED_MOST 4 /* of those who wait or write: --json has them all */
+
 static const char *const titles[COLUMNS] = {"PATH", "STATE", "GEN", "WRITER", "HOST", "SINCE", "WAITERS", "NOTE"};
 
 /* One line of the table; all strings allocated, NULL when memory is out. */
@@ -55,46 +57,64 @@ static char *full_path(const json_t *checkpoint)
 	return path_join(status_table_root(checkpoint), report_string(checkpoint, "path"));
 }
 
-/* "pid 4711 (python3), pid 4712 (python3)" */
-static char *list_processes(const json_t *processes)
+/* "pid 4711 (python3), pid 4712 (python3) of trial 't4', 3 more" */
+static void list_processes(FILE *stream, const json_t *processes)
 {
-	char *text = strdup("");
 	json_t *process;
 	size_t i;
 
 	json_array_foreach(processes, i, process)
 	{
-		AUTO_FREE char *before = text;
+		const char *trial = report_string(process, "trial");
 
-		if (!before || asprintf(&text, "%s%spid %lld (%s)", before, i ? ", " : "",
-					(long long)json_integer_value(json_object_get(process, "pid")),
-					report_string(process, "command")) < 0)
-			text = NULL;
+		if (i == NAMED_MOST) {
+			fprintf(stream, ", %zu more", json_array_size(processes) - i);
+			break;
+		}
+		fprintf(stream, "%spid %lld (%s)", i ? ", " : "", (long long)json_integer_value(json_object_get(process, "pid")),
+			report_string(process, "command"));
+		if (trial[0])
+			fprintf(stream, " of trial '%s'", trial);
 	}
-	return text;
 }
 
-static char *prefixed(const char *prefix, const char *text)
-{
-	char *joined;
-
-	return asprintf(&joined, "%s%s", prefix, text) < 0 ? NULL : joined;
-}
-
-static char *note(const json_t *checkpoint)
+/* The state's own remark: why it failed, what it was sealed as, who has it open. */
+static void note_state(FILE *note, const json_t *checkpoint)
 {
 	const json_t *writing = json_object_get(checkpoint, "open_for_writing");
 	const char *const keys[] = {"error", "reason", "root"};
 
 	if (json_array_size(writing)) {
-		AUTO_FREE char *processes = list_processes(writing);
-
-		return processes ? prefixed("open for writing by ", processes) : NULL;
+		fputs("open for writing by ", note);
+		list_processes(note, writing);
+		return;
 	}
-	for (size_t i = 0; i < 3; i++)
-		if (report_string(checkpoint, keys[i])[0])
-			return strdup(report_string(checkpoint, keys[i]));
-	return strdup("-");
+	for (size_t i = 0; i < 3; i++) {
+		if (!report_string(checkpoint, keys[i])[0])
+			continue;
+		fputs(report_string(checkpoint, keys[i]), note);
+		return;
+	}
+}
+
+static char *note(const json_t *checkpoint)
+{
+	const json_t *waiters = json_object_get(checkpoint, "waiters");
+	char *text = NULL;
+	size_t size;
+	FILE *note = open_memstream(&text, &size);
+
+	if (!note)
+		return NULL;
+	note_state(note, checkpoint);
+	if (json_array_size(waiters)) {
+		fprintf(note, "%sawaited by ", ftell(note) > 0 ? "; " : "");
+		list_processes(note, waiters);
+	}
+	if (ftell(note) <= 0)
+		fputs("-", note);
+	fclose(note);
+	return text;
 }
 
 static void row_fill(struct row *row, const json_t *checkpoint)
