@@ -90,14 +90,34 @@ void gate_judge_(struct gate_checkpoint *checkpoint);
 /* What readers that wait for generation `of` are to be told now; 1: go on waiting. */
 int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of);
 
-/* ---- end.c ---- */
-/* Under checkpoint->lock: begins to end an open checkpoint of this mount. */
+/* ---- end.c: under checkpoint->lock, but the job ---- */
+/* Begins to end an open checkpoint of this mount. */
 void gate_begin_end_(struct gate_checkpoint *checkpoint, const char *failure, bool by_hand);
+/* Has the end's job run; the job has a reference of its own. */
+void gate_submit_end_(struct gate_checkpoint *checkpoint);
 void gate_end_job_(struct pool_job *job);
-void gate_trial_ended_(void *arg, struct trial *trial, const char *failure);
 /* An end that has not begun its work, and has nothing to hash, is made on the spot: true if it was. For a trial whose next command comes at once. */
 bool gate_end_now_(struct gate_checkpoint *checkpoint);
 void gate_attention_end_(struct gate_checkpoint *checkpoint);
+/* How the end went, for who waits for it and for status. */
+void gate_set_outcome_(struct gate_checkpoint *checkpoint, int result, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Links "failed"; it happened `when` (gate_uptime_ns_()). */
+int gate_link_failed_(struct gate_checkpoint *checkpoint, unsigned int generation, const char *reason, uint64_t when);
+/* The generation that this mount writes has failed; the lease is dropped. */
+void gate_abandon_(struct gate_checkpoint *checkpoint, const char *reason);
+/* CLOCK_BOOTTIME, as records have it. */
+uint64_t gate_uptime_ns_(void);
+
+/* ---- sealing.c: under checkpoint->lock ---- */
+/* Is there anything that a seal would hold? */
+bool gate_has_content_(struct gate_checkpoint *checkpoint);
+/* False: the other mounts still write; asked again later. */
+bool gate_take_exclusively_(struct gate_checkpoint *checkpoint);
+/* Under the lock on entry and exit, not in between: hashing takes long. */
+void gate_seal_(struct gate_checkpoint *checkpoint);
+
+/* ---- run.c ---- */
+void gate_trial_ended_(void *arg, struct trial *trial, const char *failure);
 
 /* ---- watch.c ---- */
 void *gate_loop_(void *arg);

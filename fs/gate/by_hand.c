@@ -1,0 +1,210 @@
+/* by_hand.c - what is asked for by hand: to seal, abandon, reserve, remove */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sealfs/creds.h"
+#include "sealfs/identity.h"
+#include "sealfs/log.h"
+
+/* May this caller end or remove it by hand? Root, and whoever opened or reserved it. */
+static bool may_decide(const struct state *state, const struct gate_caller *caller)
+{
+	if (caller->uid == 0)
+		return true;
+	if (state->has_claim)
+		return state->claim.uid == caller->uid;
+	return !state->has_reserve || state->reserve.uid == caller->uid;
+}
+
+/* Under the lock: opens plain data for the caller, so that they can be sealed. */
+static int adopt_plain(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller)
+{
+	char *trial = NULL;
+	int error = gate_may_write_(checkpoint);
+	if (!error)
+		error = identity_of(caller->tid, gate->options.config.trial_env, &trial);
+	if (!error)
+		error = gate_claim_(checkpoint, caller, trial, false);
+	free(trial);
+	return error;
+}
+
+static int seal_locked(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, char *why, size_t size)
+{
+	const struct state *state = &checkpoint->state;
+
+	int error = gate_reread_(checkpoint);
+	if (error)
+		return error;
+	gate_judge_(checkpoint);
+	if (!may_decide(state, caller)) {
+		snprintf(why, size, "it belongs to uid %u", state->has_claim ? state->claim.uid : state->reserve.uid);
+		return -EPERM;
+	}
+	switch (state->kind) {
+	case STATE_PLAIN:
+		error = adopt_plain(gate, checkpoint, caller);
+		break;
+	case STATE_OPEN:
+		break;
+	case STATE_SEALED:
+		snprintf(why, size, "it is sealed already");
+		return -EROFS;
+	case STATE_FAILED:
+		snprintf(why, size, "generation %u has failed: %s", state->generation, state->end.reason ? state->end.reason : "");
+		return -EOWNERDEAD;
+	case STATE_DAMAGED:
+		snprintf(why, size, "%s", state->damage ? state->damage : "damaged record");
+		return -EBADMSG;
+	default:
+		snprintf(why, size, "nothing has been written there (%s)", state_name(state->kind));
+		return -ENOENT;
+	}
+	if (!error && checkpoint->lease.fd < 0) {
+		snprintf(why, size, "it is being written through another mount, on %s", state->claim.host);
+		return -EBUSY;
+	}
+	if (!error && checkpoint->ending == ENDING_NONE)
+		gate_begin_end_(checkpoint, NULL, true);
+	return error;
+}
+
+int gate_seal(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, char *why, size_t why_size)
+{
+	*why = '\0';
+	pthread_mutex_lock(&checkpoint->lock);
+	int error = seal_locked(gate, checkpoint, caller, why, why_size);
+	pthread_mutex_unlock(&checkpoint->lock);
+	return error;
+}
+
+int gate_wait_end(struct gate *gate, struct gate_checkpoint *checkpoint, struct waiter *waiter, bool (*interrupted)(const void *key),
+		  struct gate_outcome *outcome)
+{
+	int result = 1;
+
+	pthread_mutex_lock(&checkpoint->lock);
+	if (checkpoint->ending == ENDING_NONE)
+		*outcome = checkpoint->outcome;
+	else
+		result = waiters_park(gate->waiters, waiter, &checkpoint->enders, "", NULL, 0, interrupted);
+	pthread_mutex_unlock(&checkpoint->lock);
+	return result;
+}
+
+/* A pending reservation is ended without a lease: link decides. */
+static int abandon_pending(struct gate_checkpoint *checkpoint, const char *reason)
+{
+	int error = gate_link_failed_(checkpoint, checkpoint->state.generation, reason, gate_uptime_ns_());
+	if (!error)
+		log_warning("'%s': the reservation was abandoned: %s; its readers get EOWNERDEAD", checkpoint->path, reason);
+	return error ? error : gate_reread_(checkpoint);
+}
+
+static int abandon_locked(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *reason, char *why, size_t size)
+{
+	const struct state *state = &checkpoint->state;
+
+	int error = gate_reread_(checkpoint);
+	if (error)
+		return error;
+	gate_judge_(checkpoint);
+	if (!may_decide(state, caller)) {
+		snprintf(why, size, "it belongs to uid %u", state->has_claim ? state->claim.uid : state->reserve.uid);
+		return -EPERM;
+	}
+	if (state->kind == STATE_FAILED)
+		return 0;
+	if (state->kind == STATE_PENDING)
+		return abandon_pending(checkpoint, reason);
+	if (state->kind != STATE_OPEN) {
+		snprintf(why, size, "it is %s", state_name(state->kind));
+		return state->kind == STATE_SEALED ? -EROFS : -EINVAL;
+	}
+	if (checkpoint->lease.fd < 0) /* another mount writes: it will find its generation ended */
+		return abandon_pending(checkpoint, reason);
+	if (checkpoint->ending == ENDING_SEALING) {
+		snprintf(why, size, "it is being sealed");
+		return -EBUSY;
+	}
+	gate_begin_end_(checkpoint, reason, true);
+	return 0;
+}
+
+int gate_abandon(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *reason, char *why,
+		 size_t why_size)
+{
+	*why = '\0';
+	pthread_mutex_lock(&checkpoint->lock);
+	int error = abandon_locked(checkpoint, caller, reason, why, why_size);
+	pthread_mutex_unlock(&checkpoint->lock);
+	gate_tell_(checkpoint);
+	return error;
+}
+
+int gate_reserve(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *writer,
+		 unsigned int *generation)
+{
+	struct record record;
+	char *trial = NULL;
+
+	if (gate->options.read_only)
+		return -EROFS;
+	int error = identity_of(caller->tid, gate->options.config.trial_env, &trial);
+	if (!error)
+		error = record_init(&record, RECORD_RESERVE);
+	if (error) {
+		free(trial);
+		return error;
+	}
+	free(record.trial);
+	record.trial = trial;
+	record.pid = caller->tid;
+	record.uid = caller->uid;
+	record.gid = caller->gid;
+	if (writer && *writer && !(record.writer = strdup(writer)))
+		error = -ENOMEM;
+	CREDS_UMASK_SCOPE(identity_umask(caller->tid));
+	pthread_mutex_lock(&checkpoint->lock);
+	if (!error)
+		error = gate_reread_(checkpoint);
+	if (!error)
+		gate_judge_(checkpoint);
+	if (!error)
+		error = gate_may_write_(checkpoint);
+	if (!error)
+		error = state_reserve(&gate->options.store, checkpoint->path, &record);
+	gate_reread_(checkpoint);
+	*generation = checkpoint->state.generation;
+	pthread_mutex_unlock(&checkpoint->lock);
+	record_free(&record);
+	return error;
+}
+
+int gate_remove(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller)
+{
+	if (gate->options.read_only)
+		return -EROFS;
+	pthread_mutex_lock(&checkpoint->lock);
+	int error = gate_reread_(checkpoint);
+	if (!error)
+		gate_judge_(checkpoint);
+	if (!error && checkpoint->state.kind == STATE_OPEN)
+		error = -EBUSY;
+	else if (!error && !may_decide(&checkpoint->state, caller))
+		error = -EPERM;
+	if (!error)
+		error = state_remove(&gate->options.store, checkpoint->path);
+	gate_reread_(checkpoint);
+	pthread_mutex_unlock(&checkpoint->lock);
+	gate_tell_(checkpoint);
+	if (!error)
+		log_notice("'%s': removed by uid %u", checkpoint->path, caller->uid);
+	if (!error && gate->options.forget)
+		gate->options.forget(gate->options.arg, checkpoint->path);
+	return error;
+}

@@ -1,0 +1,91 @@
+/* run.c - runs of a trial: a wrapper's sign of life, and what ends when the trial has ended */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+/* Under the lock: has this mount a say in the end? One that joined, and has let go meanwhile, only when it must tell of a failure. */
+static bool rejoin(struct gate_checkpoint *checkpoint, const char *failure)
+{
+	if (checkpoint->lease.fd >= 0)
+		return true;
+	unsigned int own = checkpoint->own;
+	bool again = failure && !gate_reread_(checkpoint) && checkpoint->state.kind == STATE_OPEN && checkpoint->state.generation == own &&
+		     !lease_share(&checkpoint->gate->options.store, checkpoint->path, &checkpoint->lease);
+	if (!again)
+		gate_let_go_(checkpoint);
+	return again;
+}
+
+void gate_trial_ended_(void *arg, struct trial *trial, const char *failure)
+{
+	struct gate *gate = arg;
+	struct gate_checkpoint *checkpoint;
+	size_t count = 0, used = 0;
+
+	pthread_mutex_lock(&gate->lock);
+	DL_COUNT2(gate->mine, checkpoint, count, mine_next);
+	struct gate_checkpoint **list = calloc(count + 1, sizeof(struct gate_checkpoint *));
+	if (list) {
+		DL_FOREACH2(gate->mine, checkpoint, mine_next)
+		{
+			list[used++] = gate_checkpoint_ref(checkpoint);
+		}
+	}
+	pthread_mutex_unlock(&gate->lock);
+	for (size_t i = 0; i < used; i++) {
+		pthread_mutex_lock(&list[i]->lock);
+		if (list[i]->trial == trial && rejoin(list[i], failure)) {
+			gate_begin_end_(list[i], failure, false);
+			if (!trial_has_survivors(trial))
+				list[i]->end_uptime_ns = 0;
+		}
+		pthread_mutex_unlock(&list[i]->lock);
+		gate_checkpoint_put(list[i]);
+	}
+	free(list);
+}
+
+/* ---- wrappers ---- */
+
+int gate_run_begin(struct gate *gate, const char *trial, struct trial **out)
+{
+	int error = trials_get(gate->trials, trial, out);
+	if (!error)
+		trial_run_begin(*out);
+	return error;
+}
+
+int gate_run_end(struct gate *gate, struct trial *trial, const char *reason, struct gate_checkpoint ***ending)
+{
+	struct gate_checkpoint *checkpoint;
+	size_t count = 0, used = 0;
+
+	pthread_mutex_lock(&gate->lock);
+	DL_COUNT2(gate->mine, checkpoint, count, mine_next);
+	*ending = calloc(count + 1, sizeof(struct gate_checkpoint *));
+	if (*ending) {
+		DL_FOREACH2(gate->mine, checkpoint, mine_next)
+		{
+			(*ending)[used++] = gate_checkpoint_ref(checkpoint);
+		}
+	}
+	pthread_mutex_unlock(&gate->lock);
+	/* keep those of this trial */
+	size_t kept = 0;
+	for (size_t i = 0; i < used; i++) {
+		checkpoint = (*ending)[i];
+		pthread_mutex_lock(&checkpoint->lock);
+		bool its = checkpoint->trial == trial && checkpoint->lease.fd >= 0;
+		pthread_mutex_unlock(&checkpoint->lock);
+		if (its)
+			(*ending)[kept++] = checkpoint;
+		else
+			gate_checkpoint_put(checkpoint);
+	}
+	if (*ending)
+		(*ending)[kept] = NULL;
+	trial_run_end(trial, reason);
+	return *ending ? 0 : -ENOMEM;
+}

@@ -1,0 +1,45 @@
+/* status.c - how a checkpoint stands, who waits for it and who has it open */
+#include "internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <utlist.h>
+
+int gate_status(struct gate *gate, struct gate_checkpoint *checkpoint, struct gate_status *out)
+{
+	memset(out, 0, sizeof(*out));
+	pthread_mutex_lock(&checkpoint->lock);
+	int error = checkpoint->ending == ENDING_NONE ? gate_reread_(checkpoint) : 0;
+	if (!error) {
+		gate_judge_(checkpoint);
+		out->sealing = checkpoint->ending != ENDING_NONE;
+		out->ours = checkpoint->lease.fd >= 0;
+		if (checkpoint->damage)
+			snprintf(out->error, sizeof(out->error), "%s", checkpoint->damage);
+		else if (checkpoint->outcome.result && checkpoint->outcome.generation == checkpoint->state.generation)
+			snprintf(out->error, sizeof(out->error), "%s", checkpoint->outcome.message);
+		error = state_read(&gate->options.store, checkpoint->path, &out->state);
+	}
+	pthread_mutex_unlock(&checkpoint->lock);
+	gate_tell_(checkpoint);
+	return error;
+}
+
+void gate_each_waiter(struct gate *gate, struct gate_checkpoint *checkpoint,
+		      void (*each)(void *arg, const struct waiter *waiter, const char *trial), void *arg)
+{
+	waiters_each(gate->waiters, &checkpoint->readers, each, arg);
+}
+
+void gate_each_write_handle(struct gate *gate, struct gate_checkpoint *checkpoint,
+			    void (*each)(void *arg, const struct gate_write_handle *handle), void *arg)
+{
+	struct gate_write_handle *handle;
+
+	pthread_mutex_lock(&checkpoint->lock);
+	DL_FOREACH(checkpoint->handles, handle)
+	{
+		each(arg, handle);
+	}
+	pthread_mutex_unlock(&checkpoint->lock);
+}
