@@ -1,14 +1,33 @@
-/* by_hand.c - what is asked for by hand: to seal, abandon, reserve, remove */
+/* by_hand.c - what is asked for by hand: to claim, seal, abandon, reserve, remove */
 #include "internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sealfs/creds.h"
 #include "sealfs/identity.h"
 #include "sealfs/log.h"
+
+/* What is done by hand is not checked by the kernel's permissions on the way, as a create is. */
+static int may_write(struct gate_checkpoint *checkpoint)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+	const char *path = checkpoint->path, *slash = strrchr(path, '/');
+	char above[PATH_MAX] = ".";
+
+	if (!faccessat(store->root, path, W_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW))
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	if (slash)
+		snprintf(above, sizeof(above), "%.*s", (int)(slash - path), path);
+	return faccessat(store->root, above, W_OK | X_OK, AT_EACCESS) ? -errno : 0;
+}
 
 /* May this caller end or remove it by hand? Root, and whoever opened or reserved it. */
 static bool may_decide(const struct state *state, const struct gate_caller *caller)
@@ -24,12 +43,47 @@ static bool may_decide(const struct state *state, const struct gate_caller *call
 static int adopt_plain(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller)
 {
 	char *trial = NULL;
-	int error = gate_may_write_(checkpoint);
+	int error = may_write(checkpoint);
 	if (!error)
 		error = identity_of(caller->tid, gate->options.config.trial_env, &trial);
 	if (!error)
 		error = gate_claim_(checkpoint, caller, trial, false);
 	free(trial);
+	return error;
+}
+
+int gate_claim(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, struct gate_view *view)
+{
+	char *own = NULL;
+	int error = 0;
+
+	memset(view, 0, sizeof(*view));
+	if (!trial || !*trial)
+		error = identity_of(caller->tid, gate->options.config.trial_env, &own);
+	if (error)
+		return error;
+	pthread_mutex_lock(&checkpoint->lock);
+	error = gate_reread_(checkpoint);
+	if (!error)
+		gate_judge_(checkpoint);
+	const struct state *state = &checkpoint->state;
+	const char *name = own ? own : trial;
+	bool open = state->kind == STATE_OPEN;
+	bool for_other = (open || (state->kind == STATE_PENDING && state->reserve.writer)) && !state_is_writer(state, name);
+	if (!error && for_other)
+		error = -EBUSY;
+	else if (!error && open)
+		error = checkpoint->lease.fd >= 0 ? 0 : gate_join_lease_(checkpoint);
+	else if (!error && !(error = may_write(checkpoint)))
+		error = gate_claim_(checkpoint, caller, name, false);
+	if (error == AGAIN || error == -EEXIST)
+		error = -EBUSY;
+	view->state = state->kind;
+	view->generation = state->generation;
+	view->has_data = state->has_data;
+	view->is_file = state->is_file;
+	pthread_mutex_unlock(&checkpoint->lock);
+	free(own);
 	return error;
 }
 
@@ -175,7 +229,7 @@ int gate_reserve(struct gate *gate, struct gate_checkpoint *checkpoint, const st
 	if (!error)
 		gate_judge_(checkpoint);
 	if (!error)
-		error = gate_may_write_(checkpoint);
+		error = may_write(checkpoint);
 	if (!error)
 		error = state_reserve(&gate->options.store, checkpoint->path, &record);
 	gate_reread_(checkpoint);

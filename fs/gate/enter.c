@@ -3,18 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sealfs/identity.h"
 #include "sealfs/log.h"
 
-#define AGAIN 1		  /* the state changed under our hands: decide anew */
-#define DECIDE_LIMIT 8	  /* more changes than this in one decision: something else is wrong */
-#define TICK_NS 10000000u /* the resolution of a process's start time */
+#define DECIDE_LIMIT 8 /* more changes than this in one decision: something else is wrong */
 
 /* A decision in the making. */
 struct entry {
@@ -64,103 +59,6 @@ static int answer(struct entry *entry, enum gate_answer answer)
 
 /* ---- claiming ---- */
 
-/* Had the root of this process's trial begun before the generation failed? */
-static bool is_survivor(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial,
-			struct identity_process *root)
-{
-	struct record here;
-
-	if (!state->has_end || !state->has_claim || strcmp(state->claim.trial, trial) || record_init(&here, RECORD_CLAIM))
-		return false;
-	bool same_boot = state->end.boot && here.boot && !strcmp(state->end.boot, here.boot);
-	record_free(&here);
-	if (!same_boot || identity_process(caller->tid, root))
-		return false;
-	identity_process(identity_root(root->pid, trial, gate->options.config.trial_env), root);
-	return identity_start_ns(root) + TICK_NS <= state->end.uptime_ns;
-}
-
-/* A trial that wrote into a generation that failed has lost half of its content: it must not open the next one and seal the rest. */
-static int refuse_survivor(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial)
-{
-	struct identity_process root;
-
-	if (!is_survivor(gate, state, caller, trial, &root))
-		return 0;
-	log_warning("'%s': trial '%s' (pid %d, %s) wants to write again, but generation %u, in which it wrote, has failed (%s); start the trial anew",
-		    state->end.checkpoint, trial, root.pid, root.command, state->generation, state->end.reason ? state->end.reason : "");
-	return -EOWNERDEAD;
-}
-
-static int link_claim(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial)
-{
-	const struct store *store = &checkpoint->gate->options.store;
-	struct record record;
-	struct identity_process process = {.pid = 0};
-
-	int error = record_init(&record, RECORD_CLAIM);
-	if (error)
-		return error;
-	if (caller->tid > 0)
-		identity_process(caller->tid, &process);
-	record.pid = process.pid;
-	record.uid = caller->uid;
-	record.gid = caller->gid;
-	free(record.trial);
-	record.trial = strdup(trial);
-	error = record.trial ? state_claim(store, checkpoint->path, &record) : -ENOMEM;
-	if (!error)
-		checkpoint->own = record.generation;
-	record_free(&record);
-	return error;
-}
-
-static int watch_caller(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch)
-{
-	struct trial *seen;
-	int error = watch ? trials_note_writer(checkpoint->gate->trials, trial, caller->tid, &seen)
-			  : trials_get(checkpoint->gate->trials, trial, &seen);
-	if (error)
-		return error;
-	/* the trial has ended and begun again under the same name, and its end is on its way here */
-	if (checkpoint->trial && checkpoint->trial != seen && trial_has_ended(checkpoint->trial)) {
-		trial_put(seen);
-		return -EBUSY;
-	}
-	trial_put(checkpoint->trial);
-	checkpoint->trial = seen;
-	return 0;
-}
-
-int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch)
-{
-	const struct store *store = &checkpoint->gate->options.store;
-
-	if (checkpoint->gate->options.read_only)
-		return -EROFS;
-	if (checkpoint->lease.fd >= 0)
-		return -EBUSY;
-	int error = lease_share(store, checkpoint->path, &checkpoint->lease);
-	if (error)
-		return error;
-	error = watch_caller(checkpoint, caller, trial, watch);
-	if (!error)
-		error = link_claim(checkpoint, caller, trial);
-	if (error) {
-		gate_let_go_(checkpoint);
-		return error;
-	}
-	checkpoint->claimer = true;
-	gate_set_mine_(checkpoint, true);
-	error = gate_reread_(checkpoint);
-	if (error)
-		return error;
-	if (checkpoint->lease.fd < 0)
-		return -EOWNERDEAD; /* ended in the same moment */
-	log_notice("'%s': generation %u opened by trial '%s'", checkpoint->path, checkpoint->own, trial);
-	return 0;
-}
-
 /* The permissions of the directory at the checkpoint's path, 0 if there is none. */
 static mode_t directory_mode(struct gate_checkpoint *checkpoint)
 {
@@ -188,7 +86,7 @@ static int claim(struct entry *entry)
 	bool moved = failed && checkpoint->state.has_data;
 	mode_t mode = moved ? directory_mode(checkpoint) : 0;
 
-	int error = failed ? refuse_survivor(entry->gate, &checkpoint->state, entry->caller, entry->trial) : 0;
+	int error = failed ? gate_refuse_survivor_(entry->gate, &checkpoint->state, entry->caller, entry->trial) : 0;
 	if (!error)
 		error = gate_claim_(checkpoint, entry->caller, entry->trial, true);
 	if (error == -EEXIST) {
@@ -203,24 +101,6 @@ static int claim(struct entry *entry)
 		return error ? error : -ESTALE;
 	}
 	return answer(entry, GATE_WRITER);
-}
-
-/* Another mount of the same trial writes: this one holds the lease too. */
-static int join_lease(struct gate_checkpoint *checkpoint)
-{
-	const struct store *store = &checkpoint->gate->options.store;
-
-	int error = lease_share(store, checkpoint->path, &checkpoint->lease);
-	if (error)
-		return error;
-	checkpoint->own = checkpoint->state.generation;
-	checkpoint->claimer = false;
-	gate_set_mine_(checkpoint, true);
-	if (state_has_ended(store, checkpoint->path, checkpoint->own) == 0)
-		return 0;
-	gate_let_go_(checkpoint);
-	error = gate_reread_(checkpoint);
-	return error ? error : AGAIN;
 }
 
 /* ---- the states ---- */
@@ -293,7 +173,7 @@ static int change_own(struct entry *entry)
 		gate_judge_(checkpoint);
 		if (checkpoint->state.kind != STATE_OPEN)
 			return AGAIN;
-		int error = checkpoint->lost ? -EOWNERDEAD : join_lease(checkpoint);
+		int error = checkpoint->lost ? -EOWNERDEAD : gate_join_lease_(checkpoint);
 		if (error)
 			return error;
 	}
@@ -307,7 +187,7 @@ static int change_own(struct entry *entry)
 		int error = gate_reread_(checkpoint);
 		return error ? error : AGAIN;
 	}
-	int error = watch_caller(checkpoint, entry->caller, entry->trial, true);
+	int error = gate_watch_caller_(checkpoint, entry->caller, entry->trial, true);
 	return error ? error : answer(entry, GATE_WRITER);
 }
 
@@ -349,7 +229,7 @@ static int enter_failed(struct entry *entry)
 	/* the trial that may try again sees a plain world: a bare mkdir works for it */
 	if (entry->want == GATE_LOOK) {
 		bool its = state_is_writer(state, entry->trial);
-		entry->view->may_restart = its && !is_survivor(entry->gate, state, entry->caller, entry->trial, &root);
+		entry->view->may_restart = its && !gate_is_survivor_(entry->gate, state, entry->caller, entry->trial, &root);
 		return answer(entry, its ? GATE_WRITER : GATE_WAIT);
 	}
 	log_warning("'%s%s%s': thread %d of trial '%s' gets EOWNERDEAD: generation %u by trial '%s' on %s has failed: %s; run that trial again, or 'sealctl rm %s'",
@@ -436,56 +316,5 @@ int gate_enter(struct gate *gate, struct gate_checkpoint *checkpoint, const stru
 	}
 	pthread_mutex_unlock(&checkpoint->lock);
 	free(entry.trial);
-	return error;
-}
-
-/* What is done by hand is not checked by the kernel's permissions on the way, as a create is. */
-int gate_may_write_(struct gate_checkpoint *checkpoint)
-{
-	const struct store *store = &checkpoint->gate->options.store;
-	const char *path = checkpoint->path, *slash = strrchr(path, '/');
-	char above[PATH_MAX] = ".";
-
-	if (!faccessat(store->root, path, W_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW))
-		return 0;
-	if (errno != ENOENT)
-		return -errno;
-	if (slash)
-		snprintf(above, sizeof(above), "%.*s", (int)(slash - path), path);
-	return faccessat(store->root, above, W_OK | X_OK, AT_EACCESS) ? -errno : 0;
-}
-
-int gate_claim(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, struct gate_view *view)
-{
-	char *own = NULL;
-	int error = 0;
-
-	memset(view, 0, sizeof(*view));
-	if (!trial || !*trial)
-		error = identity_of(caller->tid, gate->options.config.trial_env, &own);
-	if (error)
-		return error;
-	pthread_mutex_lock(&checkpoint->lock);
-	error = gate_reread_(checkpoint);
-	if (!error)
-		gate_judge_(checkpoint);
-	const struct state *state = &checkpoint->state;
-	const char *name = own ? own : trial;
-	bool open = state->kind == STATE_OPEN;
-	bool for_other = (open || (state->kind == STATE_PENDING && state->reserve.writer)) && !state_is_writer(state, name);
-	if (!error && for_other)
-		error = -EBUSY;
-	else if (!error && open)
-		error = checkpoint->lease.fd >= 0 ? 0 : join_lease(checkpoint);
-	else if (!error && !(error = gate_may_write_(checkpoint)))
-		error = gate_claim_(checkpoint, caller, name, false);
-	if (error == AGAIN || error == -EEXIST)
-		error = -EBUSY;
-	view->state = state->kind;
-	view->generation = state->generation;
-	view->has_data = state->has_data;
-	view->is_file = state->is_file;
-	pthread_mutex_unlock(&checkpoint->lock);
-	free(own);
 	return error;
 }

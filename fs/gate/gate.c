@@ -240,46 +240,6 @@ bool gate_content_is(struct gate_checkpoint *checkpoint, uint64_t device, uint64
 
 /* ---- state ---- */
 
-void gate_set_mine_(struct gate_checkpoint *checkpoint, bool mine)
-{
-	struct gate *gate = checkpoint->gate;
-
-	if (mine == checkpoint->is_mine)
-		return;
-	checkpoint->is_mine = mine;
-	pthread_mutex_lock(&gate->lock);
-	if (mine)
-		DL_APPEND2(gate->mine, checkpoint, mine_prev, mine_next);
-	else
-		DL_DELETE2(gate->mine, checkpoint, mine_prev, mine_next);
-	pthread_mutex_unlock(&gate->lock);
-	/* the list's reference; whoever calls holds one of his own */
-	if (mine)
-		gate_checkpoint_ref(checkpoint);
-	else
-		atomic_fetch_sub(&checkpoint->refs, 1);
-}
-
-void gate_let_go_(struct gate_checkpoint *checkpoint)
-{
-	struct gate_write_handle *handle, *next;
-
-	/* what is still open for writing belongs to a generation that is over: it must not keep the next one from being sealed */
-	DL_FOREACH_SAFE(checkpoint->handles, handle, next)
-	{
-		DL_DELETE(checkpoint->handles, handle);
-		handle->counts = false;
-	}
-	if (checkpoint->lease.fd >= 0)
-		lease_drop(&checkpoint->gate->options.store, &checkpoint->lease);
-	checkpoint->own = 0;
-	checkpoint->claimer = false;
-	checkpoint->vacated = false;
-	trial_put(checkpoint->trial);
-	checkpoint->trial = NULL;
-	gate_set_mine_(checkpoint, false);
-}
-
 static void drop_seal(struct gate_checkpoint *checkpoint)
 {
 	gate_sealed_put(checkpoint->sealed);

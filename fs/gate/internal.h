@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "sealfs/gate.h"
+#include "sealfs/identity.h"
 #include "sealfs/lease.h"
 #include "sealfs/pool.h"
 
@@ -77,13 +78,25 @@ int gate_refresh_(struct gate_checkpoint *checkpoint, bool even_if_sealed);
 /* Reads the state anew, whatever is known. */
 int gate_reread_(struct gate_checkpoint *checkpoint);
 
-/* ---- enter.c: under checkpoint->lock ---- */
-/* May the thread, with the ids it has now, write what is at the checkpoint's path, or make it? 0, -EACCES, -EROFS, … */
-int gate_may_write_(struct gate_checkpoint *checkpoint);
+#define AGAIN 1 /* the state changed under our hands: decide anew */
+
+/* ---- claim.c: under checkpoint->lock ---- */
 /* Makes this mount the holder of a new generation. With `watch` the caller's process is watched as a writer. */
 int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch);
+/* Another mount of the same trial writes: this one holds the lease too. 0, AGAIN, -errno. */
+int gate_join_lease_(struct gate_checkpoint *checkpoint);
 void gate_let_go_(struct gate_checkpoint *checkpoint);
+/* Puts it on the list of those with a lease, which has a reference, or takes it off. */
 void gate_set_mine_(struct gate_checkpoint *checkpoint, bool mine);
+/* The trial of the checkpoint's writers; with `watch` the caller's process is watched as one. -EBUSY: its run before this one is still ending. */
+int gate_watch_caller_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch);
+/* Had the root of this process's trial begun before the generation failed? */
+bool gate_is_survivor_(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial,
+		       struct identity_process *root);
+/* A trial that wrote into a generation that failed has lost half of its content: it must not open the next one and seal the rest. */
+int gate_refuse_survivor_(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial);
+
+/* ---- gate.c: under checkpoint->lock ---- */
 int gate_load_seal_(struct gate_checkpoint *checkpoint);
 /* An open generation that is not this mount's: if its writer is gone, it is ended and the state is read anew. */
 void gate_judge_(struct gate_checkpoint *checkpoint);

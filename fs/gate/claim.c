@@ -1,0 +1,164 @@
+/* claim.c - this mount becomes the writer of a generation, joins one, and lets go of it */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "sealfs/identity.h"
+#include "sealfs/log.h"
+
+#define TICK_NS 10000000u /* the resolution of a process's start time */
+
+bool gate_is_survivor_(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial,
+		       struct identity_process *root)
+{
+	struct record here;
+
+	if (!state->has_end || !state->has_claim || strcmp(state->claim.trial, trial) || record_init(&here, RECORD_CLAIM))
+		return false;
+	bool same_boot = state->end.boot && here.boot && !strcmp(state->end.boot, here.boot);
+	record_free(&here);
+	if (!same_boot || identity_process(caller->tid, root))
+		return false;
+	identity_process(identity_root(root->pid, trial, gate->options.config.trial_env), root);
+	return identity_start_ns(root) + TICK_NS <= state->end.uptime_ns;
+}
+
+int gate_refuse_survivor_(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial)
+{
+	struct identity_process root;
+
+	if (!gate_is_survivor_(gate, state, caller, trial, &root))
+		return 0;
+	log_warning("'%s': trial '%s' (pid %d, %s) wants to write again, but generation %u, in which it wrote, has failed (%s); start the trial anew",
+		    state->end.checkpoint, trial, root.pid, root.command, state->generation, state->end.reason ? state->end.reason : "");
+	return -EOWNERDEAD;
+}
+
+static int link_claim(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+	struct record record;
+	struct identity_process process = {.pid = 0};
+
+	int error = record_init(&record, RECORD_CLAIM);
+	if (error)
+		return error;
+	if (caller->tid > 0)
+		identity_process(caller->tid, &process);
+	record.pid = process.pid;
+	record.uid = caller->uid;
+	record.gid = caller->gid;
+	free(record.trial);
+	record.trial = strdup(trial);
+	error = record.trial ? state_claim(store, checkpoint->path, &record) : -ENOMEM;
+	if (!error)
+		checkpoint->own = record.generation;
+	record_free(&record);
+	return error;
+}
+
+int gate_watch_caller_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch)
+{
+	struct trial *seen;
+	int error = watch ? trials_note_writer(checkpoint->gate->trials, trial, caller->tid, &seen)
+			  : trials_get(checkpoint->gate->trials, trial, &seen);
+	if (error)
+		return error;
+	/* the trial has ended and begun again under the same name, and its end is on its way here */
+	if (checkpoint->trial && checkpoint->trial != seen && trial_has_ended(checkpoint->trial)) {
+		trial_put(seen);
+		return -EBUSY;
+	}
+	trial_put(checkpoint->trial);
+	checkpoint->trial = seen;
+	return 0;
+}
+
+int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+
+	if (checkpoint->gate->options.read_only)
+		return -EROFS;
+	if (checkpoint->lease.fd >= 0)
+		return -EBUSY;
+	int error = lease_share(store, checkpoint->path, &checkpoint->lease);
+	if (error)
+		return error;
+	error = gate_watch_caller_(checkpoint, caller, trial, watch);
+	if (!error)
+		error = link_claim(checkpoint, caller, trial);
+	if (error) {
+		gate_let_go_(checkpoint);
+		return error;
+	}
+	checkpoint->claimer = true;
+	gate_set_mine_(checkpoint, true);
+	error = gate_reread_(checkpoint);
+	if (error)
+		return error;
+	if (checkpoint->lease.fd < 0)
+		return -EOWNERDEAD; /* ended in the same moment */
+	log_notice("'%s': generation %u opened by trial '%s'", checkpoint->path, checkpoint->own, trial);
+	return 0;
+}
+
+int gate_join_lease_(struct gate_checkpoint *checkpoint)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+
+	int error = lease_share(store, checkpoint->path, &checkpoint->lease);
+	if (error)
+		return error;
+	checkpoint->own = checkpoint->state.generation;
+	checkpoint->claimer = false;
+	gate_set_mine_(checkpoint, true);
+	if (state_has_ended(store, checkpoint->path, checkpoint->own) == 0)
+		return 0;
+	gate_let_go_(checkpoint);
+	error = gate_reread_(checkpoint);
+	return error ? error : AGAIN;
+}
+
+void gate_set_mine_(struct gate_checkpoint *checkpoint, bool mine)
+{
+	struct gate *gate = checkpoint->gate;
+
+	if (mine == checkpoint->is_mine)
+		return;
+	checkpoint->is_mine = mine;
+	pthread_mutex_lock(&gate->lock);
+	if (mine)
+		DL_APPEND2(gate->mine, checkpoint, mine_prev, mine_next);
+	else
+		DL_DELETE2(gate->mine, checkpoint, mine_prev, mine_next);
+	pthread_mutex_unlock(&gate->lock);
+	/* the list's reference; whoever calls holds one of his own */
+	if (mine)
+		gate_checkpoint_ref(checkpoint);
+	else
+		atomic_fetch_sub(&checkpoint->refs, 1);
+}
+
+void gate_let_go_(struct gate_checkpoint *checkpoint)
+{
+	struct gate_write_handle *handle, *next;
+
+	/* what is still open for writing belongs to a generation that is over: it must not keep the next one from being sealed */
+	DL_FOREACH_SAFE(checkpoint->handles, handle, next)
+	{
+		DL_DELETE(checkpoint->handles, handle);
+		handle->counts = false;
+	}
+	if (checkpoint->lease.fd >= 0)
+		lease_drop(&checkpoint->gate->options.store, &checkpoint->lease);
+	checkpoint->own = 0;
+	checkpoint->claimer = false;
+	checkpoint->vacated = false;
+	trial_put(checkpoint->trial);
+	checkpoint->trial = NULL;
+	gate_set_mine_(checkpoint, false);
+}
