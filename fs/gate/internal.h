@@ -73,12 +73,20 @@ struct gate {
 	bool started;
 };
 
-/* ---- gate.c: under checkpoint->lock ---- */
+#define AGAIN 1 /* the state changed under our hands: decide anew */
+
+/* ---- checkpoint.c: without locks ---- */
+/* A reference to every checkpoint, or to those with a lease (`mine`); NULL-terminated, allocated; NULL when memory is out. */
+struct gate_checkpoint **gate_snapshot_(struct gate *gate, bool mine);
+
+/* ---- refresh.c: under checkpoint->lock ---- */
 int gate_refresh_(struct gate_checkpoint *checkpoint, bool even_if_sealed);
 /* Reads the state anew, whatever is known. */
 int gate_reread_(struct gate_checkpoint *checkpoint);
-
-#define AGAIN 1 /* the state changed under our hands: decide anew */
+/* An open generation that is not this mount's: if its writer is gone, it is ended and the state is read anew. */
+void gate_judge_(struct gate_checkpoint *checkpoint);
+/* What readers that wait for generation `of` are to be told now; 1: go on waiting. */
+int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of);
 
 /* ---- claim.c: under checkpoint->lock ---- */
 /* Makes this mount the holder of a new generation. With `watch` the caller's process is watched as a writer. */
@@ -96,12 +104,8 @@ bool gate_is_survivor_(struct gate *gate, const struct state *state, const struc
 /* A trial that wrote into a generation that failed has lost half of its content: it must not open the next one and seal the rest. */
 int gate_refuse_survivor_(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial);
 
-/* ---- gate.c: under checkpoint->lock ---- */
+/* ---- sealed.c: under checkpoint->lock ---- */
 int gate_load_seal_(struct gate_checkpoint *checkpoint);
-/* An open generation that is not this mount's: if its writer is gone, it is ended and the state is read anew. */
-void gate_judge_(struct gate_checkpoint *checkpoint);
-/* What readers that wait for generation `of` are to be told now; 1: go on waiting. */
-int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of);
 
 /* ---- end.c: under checkpoint->lock, but the job ---- */
 /* Begins to end an open checkpoint of this mount. */
@@ -124,7 +128,7 @@ uint64_t gate_uptime_ns_(void);
 /* ---- sealing.c: under checkpoint->lock ---- */
 /* Is there anything that a seal would hold? */
 bool gate_has_content_(struct gate_checkpoint *checkpoint);
-/* False: the other mounts still write; asked again later. */
+/* The lease for this mount alone. False: the other mounts still write, and it is asked again later; or it has ended without. */
 bool gate_take_exclusively_(struct gate_checkpoint *checkpoint);
 /* Under the lock on entry and exit, not in between: hashing takes long. */
 void gate_seal_(struct gate_checkpoint *checkpoint);

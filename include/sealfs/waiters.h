@@ -4,7 +4,7 @@
  * A waiter is linked to a wait point (a checkpoint) and taken off exactly once: by the wake of its point, by its time limit, or by its interruption. Whoever took it
  * off calls `resume`; nobody else touches it afterwards. One lock guards all; `resume` is called without it.
  *
- * The order of locks: a checkpoint's lock (gate.c) → the lock in here → libfuse's own.
+ * The order of locks: a checkpoint's lock (gate.h) → the lock in here → libfuse's own.
  */
 #ifndef SEALFS_WAITERS_H
 #define SEALFS_WAITERS_H

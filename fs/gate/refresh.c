@@ -1,0 +1,124 @@
+/* refresh.c - the state of a checkpoint as this mount knows it, and when it is read anew */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sealfs/creds.h"
+#include "sealfs/log.h"
+
+#define SEALED_LOOK_NS 1000000000u /* a sealed checkpoint that was removed elsewhere is noticed after so long */
+
+static void drop_seal(struct gate_checkpoint *checkpoint)
+{
+	gate_sealed_put(checkpoint->sealed);
+	checkpoint->sealed = NULL;
+	free(checkpoint->damage);
+	checkpoint->damage = NULL;
+}
+
+static bool same_end(const struct state *a, const struct state *b)
+{
+	return a->kind == b->kind && a->generation == b->generation && a->has_end && b->has_end &&
+	       !strcmp(a->end.token, b->end.token);
+}
+
+int gate_reread_(struct gate_checkpoint *checkpoint)
+{
+	struct state fresh;
+	int error = state_read(&checkpoint->gate->options.store, checkpoint->path, &fresh);
+	if (error)
+		return error;
+	struct state *old = &checkpoint->state;
+	bool known = checkpoint->state_known;
+
+	if (!known || !same_end(old, &fresh))
+		drop_seal(checkpoint);
+	if (!known || old->generation != fresh.generation || old->has_end != fresh.has_end)
+		checkpoint->lost = false;
+	if (!known || old->generation != fresh.generation || old->kind != fresh.kind)
+		gate_set_content(checkpoint, 0, 0);
+	if (known)
+		state_free(old);
+	checkpoint->state = fresh;
+	checkpoint->state_known = true;
+	checkpoint->looked_ns = waiters_now_ns();
+	if (checkpoint->lease.fd >= 0 && (fresh.generation != checkpoint->own || fresh.kind != STATE_OPEN)) {
+		log_warning("'%s': generation %u was ended by somebody else (%s) while this mount was writing it; what is written from now on is in nobody's seal",
+			    checkpoint->path, checkpoint->own, state_name(fresh.kind));
+		if (checkpoint->ending == ENDING_NONE || checkpoint->ending == ENDING_CLOSING) {
+			checkpoint->ending = ENDING_NONE;
+			gate_let_go_(checkpoint);
+		}
+	}
+	if (gate_verdict_(checkpoint, fresh.generation) != 1 && waiters_count(checkpoint->gate->waiters, &checkpoint->readers))
+		gate_attend_(checkpoint, 0);
+	return 0;
+}
+
+int gate_refresh_(struct gate_checkpoint *checkpoint, bool even_if_sealed)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+
+	if (checkpoint->state_known && checkpoint->lease.fd >= 0)
+		return 0;
+	if (checkpoint->state_known && checkpoint->state.kind == STATE_SEALED) {
+		uint64_t now = waiters_now_ns();
+		if (!even_if_sealed || now - checkpoint->looked_ns < SEALED_LOOK_NS)
+			return 0;
+		if (!checkpoint->state.travelled &&
+		    state_has_ended(store, checkpoint->path, checkpoint->state.generation) == 1 && !checkpoint->damage) {
+			checkpoint->looked_ns = now;
+			return 0;
+		}
+	}
+	return gate_reread_(checkpoint);
+}
+
+void gate_look_again(struct gate_checkpoint *checkpoint)
+{
+	pthread_mutex_lock(&checkpoint->lock);
+	checkpoint->looked_ns = 0;
+	pthread_mutex_unlock(&checkpoint->lock);
+}
+
+int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of)
+{
+	const struct state *state = &checkpoint->state;
+
+	switch (state->kind) {
+	case STATE_PENDING:
+	case STATE_OPEN:
+		return checkpoint->lost || state->generation > of ? -EOWNERDEAD : 1;
+	case STATE_FAILED:
+		return -EOWNERDEAD;
+	case STATE_DAMAGED:
+		return -EBADMSG;
+	case STATE_ABSENT:
+		return -ENOENT;
+	default:
+		return 0;
+	}
+}
+
+void gate_judge_(struct gate_checkpoint *checkpoint)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+	struct state *state = &checkpoint->state;
+
+	if (state->kind != STATE_OPEN || checkpoint->lease.fd >= 0 || checkpoint->lost)
+		return;
+	CREDS_SCOPE(state->claim.uid, state->claim.gid, 0);
+	if (lease_held(store, checkpoint->path) != 0)
+		return;
+	int error = lease_end_dead(store, checkpoint->path, state->claim.trial, "owner died");
+	if (error == -EBUSY)
+		return;
+	log_warning("'%s': owner died: the mount on %s through which trial '%s' was writing is gone: %s; start the trial again, or 'sealctl rm' it",
+		    checkpoint->path, state->claim.host, state->claim.trial, error ? "its end can not be recorded by this user" : "failed");
+	if (error)
+		checkpoint->lost = true;
+	else
+		gate_reread_(checkpoint);
+}
