@@ -100,6 +100,27 @@ struct manifest_entry *sealed_entry(struct gate_sealed *sealed, const char *path
 /* Does what stands there look like that entry (type, size, executable bit)? 0 or -EBADMSG, logged. */
 int sealed_matches(struct gate_sealed *sealed, const struct manifest_entry *entry, const struct stat *attributes);
 
+/* ---- spot.c ---- */
+
+/* One end of a change: a name in a directory, admitted by the gate. */
+struct spot {
+	struct mount *mount;
+	struct node *parent;
+	const char *name;
+	bool above;			    /* above checkpoints: plain */
+	bool top;			    /* the name is a checkpoint's own */
+	struct gate_checkpoint *checkpoint; /* top: a reference */
+	struct gate_view view;		    /* top */
+	struct admission admission;	    /* inside */
+};
+/* `top` is what is wanted when the name is a checkpoint's own, `inside` when it is in one. 0 or -errno; spot_end() is due in any case. */
+int spot_begin(struct spot *spot, struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller,
+	       enum gate_want top, enum gate_want inside);
+/* Not every name at that depth is a checkpoint: symlinks, FIFOs, sockets and devices are plain, wherever nothing is sealed, open or reserved. */
+int spot_begin_plain(struct spot *spot, struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller);
+enum gate_answer spot_answer(const struct spot *spot);
+void spot_end(struct spot *spot);
+
 /* ---- lookup.c ---- */
 /* Makes the answer for parent/name as the caller may see it. 0 or -errno; *param.ino 0: a name that is known not to exist. */
 int look_up(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller, struct fuse_entry_param *entry);
