@@ -126,6 +126,10 @@ void spot_end(struct spot *spot);
 int look_up(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller, struct fuse_entry_param *entry);
 /* The entry for a name that was just made by the caller. */
 int entry_made(struct mount *mount, struct node *parent, const char *name, struct fuse_entry_param *entry);
+
+/* ---- attributes.c ---- */
+/* What a promise is shown with. */
+void promise_attributes(const struct node *node, struct stat *out);
 /* Attributes of a node, by its name or by a file that is open on it. */
 int node_stat(struct mount *mount, struct node *node, struct stat *out);
 
