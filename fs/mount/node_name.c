@@ -1,0 +1,171 @@
+/* node_name.c - the names of nodes, and what becomes of them when something is removed or renamed */
+#include "node_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <utlist.h>
+
+static void make_key(char *key, const struct node *parent, const char *name, size_t length)
+{
+	memcpy(key, &parent, sizeof(parent));
+	memcpy(key + sizeof(parent), name, length);
+}
+
+struct node_name *node_find_name_locked(struct nodes *nodes, const struct node *parent, const char *name)
+{
+	char key[sizeof(parent) + NAME_MAX + 1];
+	size_t length = strnlen(name, NAME_MAX + 1);
+	struct node_name *found = NULL;
+
+	if (length > NAME_MAX)
+		return NULL;
+	make_key(key, parent, name, length);
+	HASH_FIND(hh, nodes->by_name, key, sizeof(parent) + length, found);
+	return found;
+}
+
+void node_remove_name_locked(struct nodes *nodes, struct node_name *name, struct node **garbage)
+{
+	struct node *node = name->node;
+
+	LL_DELETE(node->names, name);
+	HASH_DEL(nodes->by_name, name);
+	if (!node->names && node->hashed) {
+		/* its number may be given out again: what is found under it from now on is another file */
+		HASH_DEL(nodes->by_inode, node);
+		node->hashed = false;
+	}
+	node_put_locked(nodes, name->parent, garbage);
+	free(name);
+}
+
+int node_add_name_locked(struct nodes *nodes, struct node *node, struct node *parent, const char *text, struct node **garbage)
+{
+	struct node_name *name = node_find_name_locked(nodes, parent, text);
+	size_t length = strlen(text);
+
+	if (name && name->node == node)
+		return 0;
+	if (name)
+		node_remove_name_locked(nodes, name, garbage);
+	/* a directory has one name only: it was renamed behind our back */
+	while (S_ISDIR(node->type) && node->names)
+		node_remove_name_locked(nodes, node->names, garbage);
+	name = calloc(1, sizeof(*name) + sizeof(parent) + length + 1);
+	if (!name)
+		return -ENOMEM;
+	make_key(name->key, parent, text, length);
+	name->key_size = (unsigned int)(sizeof(parent) + length);
+	name->name = name->key + sizeof(parent);
+	name->node = node;
+	name->parent = parent;
+	parent->refs++;
+	LL_PREPEND(node->names, name);
+	HASH_ADD(hh, nodes->by_name, key, name->key_size, name);
+	if (!node->hashed) {
+		HASH_ADD(hh, nodes->by_inode, key, sizeof(node->key), node);
+		node->hashed = true;
+	}
+	return 0;
+}
+
+void node_retire_locked(struct nodes *nodes, struct node *node, struct node **garbage)
+{
+	if (node->lookups || node->refs)
+		return;
+	node->refs++; /* so that removing its own names does not come here again */
+	while (node->names)
+		node_remove_name_locked(nodes, node->names, garbage);
+	if (node->hashed)
+		HASH_DEL(nodes->by_inode, node);
+	node->hashed = false;
+	if (node->promise_parent)
+		node_put_locked(nodes, node->promise_parent, garbage);
+	node->promise_parent = *garbage;
+	*garbage = node;
+}
+
+void node_put_locked(struct nodes *nodes, struct node *node, struct node **garbage)
+{
+	node->refs--;
+	node_retire_locked(nodes, node, garbage);
+}
+
+void node_free_garbage(struct node *garbage)
+{
+	while (garbage) {
+		struct node *next = garbage->promise_parent;
+		if (garbage->directory >= 0)
+			close(garbage->directory);
+		gate_checkpoint_put(garbage->checkpoint);
+		free(garbage->promise_name);
+		free(garbage);
+		garbage = next;
+	}
+}
+
+void node_unlinked(struct nodes *nodes, struct node *parent, const char *name)
+{
+	struct node *garbage = NULL;
+
+	pthread_mutex_lock(&nodes->lock);
+	struct node_name *found = node_find_name_locked(nodes, parent, name);
+	if (found) {
+		struct node *node = found->node;
+		node->refs++;
+		node_remove_name_locked(nodes, found, &garbage);
+		node_put_locked(nodes, node, &garbage);
+	}
+	pthread_mutex_unlock(&nodes->lock);
+	node_free_garbage(garbage);
+}
+
+void node_renamed(struct nodes *nodes, struct node *old_parent, const char *old_name, struct node *new_parent, const char *new_name, bool exchange)
+{
+	struct node *garbage = NULL, *moved = NULL, *replaced = NULL;
+	char path[PATH_MAX] = "", other_path[PATH_MAX] = "";
+	struct gate_checkpoint *dropped[2] = {NULL, NULL};
+
+	node_path(nodes, new_parent, new_name, path);
+	node_path(nodes, old_parent, old_name, other_path);
+	pthread_mutex_lock(&nodes->lock);
+	struct node_name *from = node_find_name_locked(nodes, old_parent, old_name);
+	struct node_name *to = node_find_name_locked(nodes, new_parent, new_name);
+	if (from) {
+		moved = from->node;
+		moved->refs++;
+	}
+	if (to) {
+		replaced = to->node;
+		replaced->refs++;
+		node_remove_name_locked(nodes, to, &garbage);
+	}
+	/* two names of one file: rename does nothing */
+	if (moved && moved != replaced) {
+		from = node_find_name_locked(nodes, old_parent, old_name);
+		if (from)
+			node_remove_name_locked(nodes, from, &garbage);
+		node_add_name_locked(nodes, moved, new_parent, new_name, &garbage);
+		dropped[0] = moved->checkpoint;
+		moved->checkpoint = NULL;
+		node_attach_checkpoint_locked(nodes, moved, new_parent, path);
+	} else if (moved) {
+		node_add_name_locked(nodes, moved, new_parent, new_name, &garbage);
+	}
+	if (replaced && exchange && moved != replaced) {
+		node_add_name_locked(nodes, replaced, old_parent, old_name, &garbage);
+		dropped[1] = replaced->checkpoint;
+		replaced->checkpoint = NULL;
+		node_attach_checkpoint_locked(nodes, replaced, old_parent, other_path);
+	}
+	if (moved)
+		node_put_locked(nodes, moved, &garbage);
+	if (replaced)
+		node_put_locked(nodes, replaced, &garbage);
+	pthread_mutex_unlock(&nodes->lock);
+	node_free_garbage(garbage);
+	gate_checkpoint_put(dropped[0]);
+	gate_checkpoint_put(dropped[1]);
+}
