@@ -34,6 +34,7 @@ struct reduced {
 struct computation {
 	const struct store *store;
 	const struct digest_progress *progress;
+	const struct digest_sink *sink;
 	int fd;
 	uint64_t size, chunks;
 	pthread_mutex_t lock;
@@ -73,8 +74,9 @@ static int hash_leaf(EVP_MD_CTX *ctx, const uint8_t *data, size_t size, uint8_t 
 	return digest_tree_hash(ctx, padded, sizeof(padded), out);
 }
 
-/* Up to one chunk. */
-static int reduce(EVP_MD_CTX *ctx, const uint8_t *data, size_t size, struct reduced *out)
+/* Up to one chunk, of which `first` groups are before it. */
+static int reduce(EVP_MD_CTX *ctx, const uint8_t *data, size_t size, uint64_t first, const struct digest_sink *sink,
+		  struct reduced *out)
 {
 	int rc = 0;
 
@@ -82,7 +84,11 @@ static int reduce(EVP_MD_CTX *ctx, const uint8_t *data, size_t size, struct redu
 	for (size_t at = 0; rc == 0 && at < size; at += DIGEST_BLOCK_SIZE) {
 		rc = hash_leaf(ctx, data + at, size - at, out->leaf[out->leaves++]);
 		if (rc == 0 && out->leaves == DIGEST_TREE_ARITY) {
-			rc = digest_tree_hash(ctx, out->leaf, sizeof(out->leaf), out->group[out->groups++]);
+			if (sink)
+				rc = sink->block(sink->arg, 0, first + out->groups, out->leaf[0], sizeof(out->leaf));
+			if (rc == 0)
+				rc = digest_tree_hash(ctx, out->leaf, sizeof(out->leaf), out->group[out->groups]);
+			out->groups++;
 			out->leaves = 0;
 		}
 	}
@@ -135,7 +141,7 @@ static int process(const struct computation *c, uint64_t chunk, EVP_MD_CTX *ctx,
 	int rc = read_chunk(c, chunk, buffer);
 
 	if (rc == 0)
-		rc = cancelled(c) ? -ECANCELED : reduce(ctx, buffer, chunk_size(c, chunk), out);
+		rc = cancelled(c) ? -ECANCELED : reduce(ctx, buffer, chunk_size(c, chunk), chunk * CHUNK_GROUPS, c->sink, out);
 	if (rc == 0 && c->progress && c->progress->bytes_done)
 		atomic_fetch_add_explicit(c->progress->bytes_done, chunk_size(c, chunk), memory_order_relaxed);
 	return rc;
@@ -243,8 +249,8 @@ static unsigned int useful_threads(uint64_t chunks, unsigned int threads)
 	return threads > 0 ? threads : 1;
 }
 
-int digest_file(const struct store *store, int fd, uint64_t size, unsigned int threads,
-		const struct digest_progress *progress, struct digest *out)
+int digest_file_tree(const struct store *store, int fd, uint64_t size, unsigned int threads,
+		     const struct digest_progress *progress, const struct digest_sink *sink, struct digest *out)
 {
 	AUTO_CONTEXT ctx = digest_tree_context();
 	AUTO_FREE struct computation *c = calloc(1, sizeof(*c));
@@ -254,6 +260,7 @@ int digest_file(const struct store *store, int fd, uint64_t size, unsigned int t
 		return -ENOMEM;
 	c->store = store;
 	c->progress = progress;
+	c->sink = sink;
 	c->fd = fd;
 	c->size = size;
 	c->chunks = size / CHUNK_SIZE + (size % CHUNK_SIZE != 0);
@@ -264,12 +271,18 @@ int digest_file(const struct store *store, int fd, uint64_t size, unsigned int t
 		return -ENOMEM;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->moved, NULL);
-	digest_tree_init(&c->tree, ctx);
+	digest_tree_init(&c->tree, ctx, sink);
 	if (c->chunks > 0)
 		run(c, threads);
 	pthread_cond_destroy(&c->moved);
 	pthread_mutex_destroy(&c->lock);
 	return c->error < 0 ? c->error : digest_tree_finish(&c->tree, size, out);
+}
+
+int digest_file(const struct store *store, int fd, uint64_t size, unsigned int threads,
+		const struct digest_progress *progress, struct digest *out)
+{
+	return digest_file_tree(store, fd, size, threads, progress, NULL, out);
 }
 
 int digest_buffer(const void *data, size_t size, struct digest *out)
@@ -281,11 +294,11 @@ int digest_buffer(const void *data, size_t size, struct digest *out)
 
 	if (!ctx || !tree || !chunk)
 		return -ENOMEM;
-	digest_tree_init(tree, ctx);
+	digest_tree_init(tree, ctx, NULL);
 	for (size_t at = 0; rc == 0 && at < size; at += CHUNK_SIZE) {
 		size_t part = size - at < CHUNK_SIZE ? size - at : CHUNK_SIZE;
 
-		rc = reduce(ctx, (const uint8_t *)data + at, part, chunk);
+		rc = reduce(ctx, (const uint8_t *)data + at, part, 0, NULL, chunk);
 		if (rc == 0)
 			rc = fold(tree, chunk);
 	}

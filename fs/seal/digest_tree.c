@@ -45,18 +45,25 @@ int digest_tree_hash(EVP_MD_CTX *ctx, const void *data, size_t size, uint8_t out
 	return 0;
 }
 
-void digest_tree_init(struct digest_tree *tree, EVP_MD_CTX *ctx)
+void digest_tree_init(struct digest_tree *tree, EVP_MD_CTX *ctx, const struct digest_sink *sink)
 {
 	tree->ctx = ctx;
+	tree->sink = sink;
 	memset(tree->fill, 0, sizeof(tree->fill));
+	memset(tree->pushed, 0, sizeof(tree->pushed));
 }
 
 static int close_block(struct digest_tree *tree, unsigned int level)
 {
 	uint8_t hash[DIGEST_SIZE];
 	size_t used = (size_t)tree->fill[level] * DIGEST_SIZE;
-	int rc;
+	int rc = 0;
 
+	/* Each block has one hash in the level above, those before it have theirs there already. */
+	if (tree->sink)
+		rc = tree->sink->block(tree->sink->arg, level, tree->pushed[level + 1], tree->block[level], used);
+	if (rc < 0)
+		return rc;
 	memset(tree->block[level] + used, 0, DIGEST_BLOCK_SIZE - used);
 	rc = digest_tree_hash(tree->ctx, tree->block[level], DIGEST_BLOCK_SIZE, hash);
 	tree->fill[level] = 0;
@@ -75,6 +82,7 @@ int digest_tree_push(struct digest_tree *tree, unsigned int level, const uint8_t
 	}
 	memcpy(tree->block[level] + (size_t)tree->fill[level] * DIGEST_SIZE, hash, DIGEST_SIZE);
 	tree->fill[level]++;
+	tree->pushed[level]++;
 	return 0;
 }
 
@@ -101,11 +109,33 @@ static int find_root(struct digest_tree *tree, uint8_t root[64])
 	return 0;
 }
 
+static int hash_descriptor(EVP_MD_CTX *ctx, const struct descriptor *descriptor, struct digest *out)
+{
+	return digest_tree_hash(ctx, descriptor, sizeof(*descriptor), out->bytes);
+}
+
+#define DESCRIPTOR(size)                                                                                               \
+	{                                                                                                              \
+		.version = 1, .hash_algorithm = 1, .log_blocksize = 12, .data_size = htole64(size)                     \
+	}
+
 int digest_tree_finish(struct digest_tree *tree, uint64_t size, struct digest *out)
 {
-	struct descriptor descriptor = {
-		.version = 1, .hash_algorithm = 1, .log_blocksize = 12, .data_size = htole64(size)};
+	struct descriptor descriptor = DESCRIPTOR(size);
 	int rc = find_root(tree, descriptor.root_hash);
 
-	return rc < 0 ? rc : digest_tree_hash(tree->ctx, &descriptor, sizeof(descriptor), out->bytes);
+	return rc < 0 ? rc : hash_descriptor(tree->ctx, &descriptor, out);
+}
+
+int digest_from_root(const uint8_t root[DIGEST_SIZE], uint64_t size, struct digest *out)
+{
+	struct descriptor descriptor = DESCRIPTOR(size);
+	EVP_MD_CTX *ctx = digest_tree_context();
+	int rc = -ENOMEM;
+
+	memcpy(descriptor.root_hash, root, DIGEST_SIZE);
+	if (ctx)
+		rc = hash_descriptor(ctx, &descriptor, out);
+	EVP_MD_CTX_free(ctx);
+	return rc;
 }

@@ -16,6 +16,8 @@
 
 struct digest_tree {
 	EVP_MD_CTX *ctx;
+	const struct digest_sink *sink;	 /* or NULL: gets every block that is closed */
+	uint64_t pushed[DIGEST_TREE_LEVELS]; /* hashes so far */
 	unsigned int fill[DIGEST_TREE_LEVELS]; /* hashes in the block */
 	uint8_t block[DIGEST_TREE_LEVELS][DIGEST_BLOCK_SIZE];
 };
@@ -25,7 +27,7 @@ EVP_MD_CTX *digest_tree_context(void);
 int digest_tree_hash(EVP_MD_CTX *ctx, const void *data, size_t size, uint8_t out[DIGEST_SIZE]);
 
 /* `ctx` stays the caller's. */
-void digest_tree_init(struct digest_tree *tree, EVP_MD_CTX *ctx);
+void digest_tree_init(struct digest_tree *tree, EVP_MD_CTX *ctx, const struct digest_sink *sink);
 /* Appends a hash. Level 1 only while no block at level 0 is half full. */
 int digest_tree_push(struct digest_tree *tree, unsigned int level, const uint8_t hash[DIGEST_SIZE]);
 /* The file digest of a file of `size` bytes, once all its blocks are in. */

@@ -238,17 +238,33 @@ int store_read_file(const struct store *store, int dirfd, const char *name, size
 	return 0;
 }
 
-static int write_all(const struct store *store, int fd, const char *data, size_t size)
+int store_pwrite(const struct store *store, int fd, const void *data, size_t size, off_t offset)
 {
-	while (size > 0) {
-		ssize_t written = store->ops->write(store->ctx, fd, data, size);
+	for (size_t done = 0; done < size;) {
+		ssize_t written = store->ops->pwrite(store->ctx, fd, (const char *)data + done, size - done,
+						     offset + (off_t)done);
 
 		if (written <= 0)
 			return written < 0 ? (int)written : -EIO;
-		data += written;
-		size -= (size_t)written;
+		done += (size_t)written;
 	}
 	return 0;
+}
+
+ssize_t store_pread(const struct store *store, int fd, void *data, size_t size, off_t offset)
+{
+	size_t have = 0;
+
+	while (have < size) {
+		ssize_t got = store->ops->pread(store->ctx, fd, (char *)data + have, size - have, offset + (off_t)have);
+
+		if (got < 0)
+			return got;
+		if (got == 0)
+			break;
+		have += (size_t)got;
+	}
+	return (ssize_t)have;
 }
 
 static int write_temp(const struct store *store, int dirfd, const char *temp, const void *data, size_t size,
@@ -262,7 +278,7 @@ static int write_temp(const struct store *store, int dirfd, const char *temp, co
 		return fd;
 	rc = fix_mode(store, fd, mode);
 	if (rc == 0)
-		rc = write_all(store, fd, data, size);
+		rc = store_pwrite(store, fd, data, size, 0);
 	if (rc == 0)
 		rc = store->ops->fsync(store->ctx, fd);
 	closed = store->ops->close(store->ctx, fd);

@@ -35,9 +35,9 @@ static ssize_t system_pread(void *ctx, int fd, void *buf, size_t size, off_t off
 	return RETRY(pread(fd, buf, size, offset));
 }
 
-static ssize_t system_write(void *ctx, int fd, const void *buf, size_t size)
+static ssize_t system_pwrite(void *ctx, int fd, const void *buf, size_t size, off_t offset)
 {
-	return RETRY(write(fd, buf, size));
+	return RETRY(pwrite(fd, buf, size, offset));
 }
 
 static int system_fsync(void *ctx, int fd)
@@ -112,7 +112,7 @@ const struct store_ops store_system_ops = {
 	.openat = system_openat,
 	.close = system_close,
 	.pread = system_pread,
-	.write = system_write,
+	.pwrite = system_pwrite,
 	.fsync = system_fsync,
 	.statx = system_statx,
 	.mkdirat = system_mkdirat,

@@ -37,6 +37,19 @@ void digest_sha256(const void *data, size_t size, struct digest *out);
 int digest_file(const struct store *store, int fd, uint64_t size, unsigned int threads, const struct digest_progress *progress,
 		struct digest *out);
 
+/* Where the blocks of hashes of a Merkle tree go while it is computed: block `index` of `level` (0: hashes of data blocks) holds `size` bytes of hashes, 4096 but
+ * for the last of a level. Not called for the root. Called by several threads at once, each block once, in no order; -errno ends the computation. */
+struct digest_sink {
+	int (*block)(void *arg, unsigned int level, uint64_t index, const uint8_t *hashes, size_t size);
+	void *arg;
+};
+/* As digest_file(), and hands the tree to `sink` (may be NULL). */
+int digest_file_tree(const struct store *store, int fd, uint64_t size, unsigned int threads, const struct digest_progress *progress,
+		     const struct digest_sink *sink, struct digest *out);
+
+/* The file digest of a file of `size` bytes from its root hash (that of its only block, or of its topmost block of hashes). -ENOMEM. */
+int digest_from_root(const uint8_t root[DIGEST_SIZE], uint64_t size, struct digest *out);
+
 /* The same of a buffer in memory. */
 int digest_buffer(const void *data, size_t size, struct digest *out);
 

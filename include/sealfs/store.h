@@ -21,7 +21,7 @@ struct store_ops {
 	int (*openat)(void *ctx, int dirfd, const char *name, int flags, mode_t mode);
 	int (*close)(void *ctx, int fd);
 	ssize_t (*pread)(void *ctx, int fd, void *buf, size_t size, off_t offset);
-	ssize_t (*write)(void *ctx, int fd, const void *buf, size_t size);
+	ssize_t (*pwrite)(void *ctx, int fd, const void *buf, size_t size, off_t offset);
 	int (*fsync)(void *ctx, int fd);
 	int (*statx)(void *ctx, int dirfd, const char *name, int flags, unsigned int mask, struct statx *out);
 	int (*mkdirat)(void *ctx, int dirfd, const char *name, mode_t mode);
@@ -69,6 +69,12 @@ int store_open_known_dir(const struct store *store, int dirfd, const char *path)
 /* Opens the directory that holds the last component of `path`, as an O_PATH descriptor (searching it must be allowed, listing
  * need not be). *last points into `path`. */
 int store_open_parent(const struct store *store, int dirfd, const char *path, const char **last);
+
+/* Writes all of it at `offset`. -EIO when nothing can be written any more. */
+int store_pwrite(const struct store *store, int fd, const void *data, size_t size, off_t offset);
+
+/* Reads `size` bytes at `offset`; the count, less only where the file ends. */
+ssize_t store_pread(const struct store *store, int fd, void *data, size_t size, off_t offset);
 
 /* Opens a regular file for reading and fills *st. -EINVAL when it is anything else, a symlink too. */
 int store_open_regular(const struct store *store, int dirfd, const char *name, struct statx *st);

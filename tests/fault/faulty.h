@@ -104,9 +104,9 @@ static inline ssize_t faulty_pread(void *ctx, int fd, void *buf, size_t size, of
 	return FAULTY_DO(store_system_ops.pread(NULL, fd, buf, faulty_size(ctx, hit_, size), offset));
 }
 
-static inline ssize_t faulty_write(void *ctx, int fd, const void *buf, size_t size)
+static inline ssize_t faulty_pwrite(void *ctx, int fd, const void *buf, size_t size, off_t offset)
 {
-	return FAULTY_DO(store_system_ops.write(NULL, fd, buf, faulty_size(ctx, hit_, size)));
+	return FAULTY_DO(store_system_ops.pwrite(NULL, fd, buf, faulty_size(ctx, hit_, size), offset));
 }
 
 static inline int faulty_fsync(void *ctx, int fd)
@@ -184,7 +184,7 @@ static const struct store_ops faulty_ops = {
 	.openat = faulty_openat,
 	.close = faulty_close,
 	.pread = faulty_pread,
-	.write = faulty_write,
+	.pwrite = faulty_pwrite,
 	.fsync = faulty_fsync,
 	.statx = faulty_statx,
 	.mkdirat = faulty_mkdirat,
