@@ -6,6 +6,7 @@
 
 #include "internal.h"
 #include "sealfs/manifest.h"
+#include "sealfs/tree.h"
 
 #define AUTO_MANIFEST __attribute__((cleanup(manifest_free))) struct manifest
 
@@ -22,5 +23,25 @@ int seal_place_open(const struct store *store, int dir, const char *name, struct
 /* Opens the regular file of a manifest's entry and fills *st. -EINVAL when it is something else now. */
 int seal_place_open_file(const struct seal_place *place, const char *path, struct statx *st);
 int seal_place_stat(const struct seal_place *place, const char *path, struct statx *st);
+
+/* The tree file in the making (seal_tree.c), under a name of its own until it is put in place. */
+struct seal_tree {
+	struct held_fd file;
+	char name[sizeof(".new.") + STORE_TOKEN_SIZE];
+	uint64_t size; /* bytes; 0: no file has a tree */
+	struct tree_writer writer; /* of the file that is being hashed */
+};
+#define SEAL_TREE_INIT                                                                                                 \
+	{                                                                                                              \
+		.file = {.fd = -1 }                                                                                    \
+	}
+
+/* Makes the file in the seal folder, if there is anything to put into it. */
+int seal_tree_begin(const struct store *store, int dir, uint64_t size, struct seal_tree *tree);
+/* From here on the writer is that of the manifest's next file. */
+void seal_tree_next(struct seal_tree *tree, uint64_t file_size);
+/* Makes it durable. */
+int seal_tree_finish(struct seal_tree *tree);
+int seal_tree_place(const struct seal_tree *tree, int dir);
 
 #endif

@@ -25,8 +25,10 @@ struct sealing {
 	struct seal_job *job;
 	struct seal_place place;
 	struct held_fd state_dir; /* what is decided, is decided upon the records in there */
+	struct held_fd folder;	  /* the seal folder */
 	struct manifest manifest;
 	struct stamp *stamps; /* one an entry */
+	struct seal_tree tree;
 };
 
 static int fail_at(const struct sealing *s, const char *path, int error)
@@ -79,6 +81,7 @@ static int stat_open(const struct store *store, int fd, struct statx *st)
 
 static int hash_open(struct sealing *s, int fd, struct manifest_entry *entry, struct stamp *stamp)
 {
+	struct digest_sink sink = tree_writer_sink(&s->tree.writer);
 	struct statx st;
 	int rc = s->store->ops->fsync(s->store->ctx, fd);
 
@@ -90,7 +93,8 @@ static int hash_open(struct sealing *s, int fd, struct manifest_entry *entry, st
 	*stamp = stamp_of(&st);
 	if (st.stx_size != entry->size)
 		return -EAGAIN;
-	rc = digest_file(s->store, fd, entry->size, s->job->threads, &s->job->progress, &entry->digest);
+	seal_tree_next(&s->tree, entry->size);
+	rc = digest_file_tree(s->store, fd, entry->size, s->job->threads, &s->job->progress, &sink, &entry->digest);
 	if (rc == 0)
 		rc = stat_open(s->store, fd, &st);
 	if (rc < 0)
@@ -113,7 +117,18 @@ static int hash_file(struct sealing *s, size_t i)
 	return fail_at(s, entry->path, rc);
 }
 
-static int hash_all(struct sealing *s)
+static int open_folder(struct sealing *s)
+{
+	bool is_file = s->place.top < 0;
+	AUTO_FREE char *folder = state_seal_dir(s->job->path, is_file);
+
+	if (!folder)
+		return -ENOMEM;
+	s->folder.fd = store_make_dir(s->store, is_file ? s->place.dir : s->place.top, state_last(folder), 0755);
+	return s->folder.fd < 0 ? s->folder.fd : 0;
+}
+
+static int hash_files(struct sealing *s)
 {
 	for (size_t i = 0; i < s->manifest.count; i++) {
 		int rc = s->manifest.entries[i].type == MANIFEST_FILE ? hash_file(s, i) : 0;
@@ -122,6 +137,15 @@ static int hash_all(struct sealing *s)
 			return rc;
 	}
 	return 0;
+}
+
+static int hash_all(struct sealing *s)
+{
+	int rc = seal_tree_begin(s->store, s->folder.fd, tree_offset(&s->manifest, s->manifest.count), &s->tree);
+
+	if (rc == 0)
+		rc = hash_files(s);
+	return rc < 0 ? rc : seal_tree_finish(&s->tree);
 }
 
 static void count(struct sealing *s)
@@ -277,15 +301,17 @@ static int confirm(const struct sealing *s, int dir, const char *name, size_t li
  * come late, as those of a machine that was cut off do, the other one has deleted what they rename; and should they
  * come in between, he sees that his files are not there.
  */
-static int put_in_place(const struct sealing *s, struct held_fd *dir, const struct fresh *manifest,
-			const struct fresh *seal)
+static int put_in_place(struct sealing *s, const struct fresh *manifest, const struct fresh *seal)
 {
 	const struct store *store = s->store;
+	struct held_fd *dir = &s->folder;
 	int rc = state_confirm(store, s->job->path, s->state_dir.fd, s->job->generation);
 
 	if (rc != 0)
 		return rc < 0 ? rc : -EEXIST;
-	rc = store->ops->renameat2(store->ctx, dir->fd, manifest->name, dir->fd, "manifest", 0);
+	rc = seal_tree_place(&s->tree, dir->fd);
+	if (rc == 0)
+		rc = store->ops->renameat2(store->ctx, dir->fd, manifest->name, dir->fd, "manifest", 0);
 	if (rc == 0)
 		rc = store->ops->renameat2(store->ctx, dir->fd, seal->name, dir->fd, "seal", 0);
 	if (rc == 0)
@@ -295,26 +321,18 @@ static int put_in_place(const struct sealing *s, struct held_fd *dir, const stru
 
 static int write_folder(struct sealing *s, struct record *end)
 {
-	AUTO_FD(dir, s->store);
-	bool is_file = s->place.top < 0;
-	AUTO_FREE char *folder = state_seal_dir(s->job->path, is_file);
 	struct fresh manifest, seal;
-	int rc;
+	int dir = s->folder.fd;
+	int rc = write_manifest(s, dir, &manifest);
 
-	if (!folder)
-		return -ENOMEM;
-	dir.fd = store_make_dir(s->store, is_file ? s->place.dir : s->place.top, state_last(folder), 0755);
-	if (dir.fd < 0)
-		return dir.fd;
-	rc = write_manifest(s, dir.fd, &manifest);
 	if (rc == 0)
-		rc = write_seal(s, dir.fd, end, &seal);
+		rc = write_seal(s, dir, end, &seal);
 	if (rc == 0)
-		rc = put_in_place(s, &dir, &manifest, &seal);
+		rc = put_in_place(s, &manifest, &seal);
 	if (rc == 0)
-		rc = confirm(s, dir.fd, "manifest", MANIFEST_SIZE_LIMIT, &end->root);
+		rc = confirm(s, dir, "manifest", MANIFEST_SIZE_LIMIT, &end->root);
 	if (rc == 0)
-		rc = confirm(s, dir.fd, "seal", SEAL_SIZE_LIMIT, &end->seal);
+		rc = confirm(s, dir, "seal", SEAL_SIZE_LIMIT, &end->seal);
 	/* Somebody else is at it, and deletes what is not his. */
 	return rc == -ENOENT ? -EAGAIN : rc;
 }
@@ -377,6 +395,8 @@ static int seal_with(struct sealing *s, struct record *end)
 	if (rc == 0)
 		rc = scan(s);
 	if (rc == 0)
+		rc = open_folder(s);
+	if (rc == 0)
 		rc = hash_all(s);
 	if (rc == 0)
 		rc = write_folder(s, end);
@@ -408,7 +428,8 @@ static int find_and_seal(struct sealing *s)
 
 int seal_checkpoint(const struct store *store, struct seal_job *job)
 {
-	struct sealing s = {.store = store, .job = job, .state_dir = {store, -1}};
+	struct sealing s = {
+		.store = store, .job = job, .state_dir = {store, -1}, .folder = {store, -1}, .tree = SEAL_TREE_INIT};
 	int rc;
 
 	job->error_path = NULL;
@@ -416,6 +437,8 @@ int seal_checkpoint(const struct store *store, struct seal_job *job)
 	if (rc == 0)
 		rc = find_and_seal(&s);
 	held_close(&s.state_dir);
+	held_close(&s.folder);
+	held_close(&s.tree.file);
 	manifest_free(&s.manifest);
 	free(s.stamps);
 	return rc;

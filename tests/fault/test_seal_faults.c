@@ -16,6 +16,7 @@
 #include "../unit/scratch.h"
 #include "sealfs/lease.h"
 #include "sealfs/seal.h"
+#include "sealfs/tree.h"
 
 static struct scratch scratch;
 
@@ -58,7 +59,7 @@ static int reserve(const struct store *store, const char *path)
 
 static void write_content(const char *word)
 {
-	char path[4096];
+	char path[4096], large[3 * DIGEST_BLOCK_SIZE - 1];
 
 	if (!scratch_exists(&scratch, "c"))
 		scratch_mkdir(&scratch, "c");
@@ -66,6 +67,9 @@ static void write_content(const char *word)
 		scratch_mkdir(&scratch, "c/sub");
 	scratch_write(&scratch, "c/model", word);
 	scratch_write(&scratch, "c/sub/optimizer", word);
+	/* two blocks and more, so that there is a tree */
+	memset(large, *word, sizeof(large));
+	scratch_write_bytes(&scratch, "c/large", large, sizeof(large));
 	scratch_path(&scratch, "c/latest", path);
 	if (!scratch_exists(&scratch, "c/latest"))
 		assert_int_equal(symlink("model", path), 0);
@@ -80,6 +84,33 @@ static int seal(const struct store *store, const char *path, unsigned int genera
 	return rc;
 }
 
+/* The tree beside the seal is that of what was sealed. */
+static void expect_tree(const char *path, const struct manifest *manifest)
+{
+	for (size_t i = 0; i < manifest->count; i++) {
+		const struct manifest_entry *entry = &manifest->entries[i];
+		char name[4096], data[4096], tree[4096];
+		uint64_t first, last;
+		int fd, tree_fd;
+
+		if (entry->type != MANIFEST_FILE || entry->size <= DIGEST_BLOCK_SIZE)
+			continue;
+		snprintf(name, sizeof(name), "%.2000s/%.2000s", path, entry->path);
+		scratch_path(&scratch, name, data);
+		snprintf(name, sizeof(name), "%.2000s/.seal/tree", path);
+		scratch_path(&scratch, name, tree);
+		fd = open(data, O_RDONLY | O_CLOEXEC);
+		tree_fd = open(tree, O_RDONLY | O_CLOEXEC);
+		assert_true(fd >= 0 && tree_fd >= 0);
+		assert_int_equal(tree_compare(&scratch.store, fd, tree_fd, tree_offset(manifest, i), entry->size, &entry->digest, 1, NULL,
+					      &first, &last),
+				 0);
+		assert_true(first > last);
+		close(fd);
+		close(tree_fd);
+	}
+}
+
 /* --- what must hold afterwards --------------------------------------------------------------------------------------
  */
 
@@ -92,6 +123,7 @@ static void expect_whole(const char *path, const struct state *state)
 		fail_msg("sealed, but: %s", why ? why : "?");
 	assert_int_equal(seal_verify(&scratch.store, scratch.store.root, path, &manifest, NULL, 1, NULL, NULL, NULL),
 			 0);
+	expect_tree(path, &manifest);
 	manifest_free(&manifest);
 }
 

@@ -412,7 +412,7 @@ static int fsync_and_meanwhile(void *ctx, int fd)
 {
 	char command[1024];
 
-	if (++fsyncs == 2 && meanwhile) {
+	if (++fsyncs == 3 && meanwhile) {
 		snprintf(command, sizeof(command), "cd %s && %s", scratch.dir, meanwhile);
 		assert_int_equal(system(command), 0);
 	}
@@ -459,9 +459,10 @@ static void content_that_moves_while_it_is_sealed_is_not_sealed(void **unused)
 	}
 }
 
+/* The first is that of the directory in which the seal folder is made. */
 static int fsync_fails(void *ctx, int fd)
 {
-	return ++fsyncs == 1 ? -ENOSPC : store_system_ops.fsync(NULL, fd);
+	return ++fsyncs == 2 ? -ENOSPC : store_system_ops.fsync(NULL, fd);
 }
 
 static void failed_fsync_names_the_file_and_seals_nothing(void **unused)
@@ -481,7 +482,7 @@ static void failed_fsync_names_the_file_and_seals_nothing(void **unused)
 	assert_string_equal(job.error_path, "c/model.pt");
 	free(job.error_path);
 	assert_int_equal(scratch_kind(&scratch, "c"), STATE_OPEN);
-	assert_false(scratch_exists(&scratch, "c/.seal"));
+	assert_false(scratch_exists(&scratch, "c/.seal/seal"));
 	teardown(NULL);
 }
 
