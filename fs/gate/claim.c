@@ -155,6 +155,9 @@ void gate_let_go_(struct gate_checkpoint *checkpoint)
 	}
 	if (checkpoint->lease.fd >= 0)
 		lease_drop(&checkpoint->gate->options.store, &checkpoint->lease);
+	/* whoever waits here waits for another mount's decision from now on */
+	if (waiters_count(checkpoint->gate->waiters, &checkpoint->readers))
+		gate_attend_(checkpoint, 0);
 	checkpoint->own = 0;
 	checkpoint->claimer = false;
 	checkpoint->vacated = false;

@@ -109,8 +109,19 @@ int gate_link_failed_(struct gate_checkpoint *checkpoint, unsigned int generatio
 	return error == -EEXIST ? 0 : error;
 }
 
+/* Its own trial has renamed or removed all of it: that name is not failed but free again. Under the lock. */
+static void forget_vacated(struct gate_checkpoint *checkpoint)
+{
+	int error = state_remove(&checkpoint->gate->options.store, checkpoint->path);
+	if (error && error != -ENOENT)
+		log_warning("'%s': nothing is left of it, but its state stays behind: %s; 'sealctl rm %s' clears it", checkpoint->path, strerror(-error),
+			    checkpoint->path);
+	gate_reread_(checkpoint);
+}
+
 void gate_abandon_(struct gate_checkpoint *checkpoint, const char *reason)
 {
+	bool vacated = checkpoint->vacated;
 	unsigned int generation = checkpoint->own;
 	const char *trial = checkpoint->state.has_claim ? checkpoint->state.claim.trial : "?";
 
@@ -118,6 +129,8 @@ void gate_abandon_(struct gate_checkpoint *checkpoint, const char *reason)
 	if (error)
 		log_error("'%s': abandoned (%s), but that can not be recorded: %s; readers here get EOWNERDEAD, other machines notice it by the lost lease",
 			  checkpoint->path, reason, strerror(-error));
+	else if (vacated)
+		log_notice("'%s': trial '%s' has renamed or removed it", checkpoint->path, trial);
 	else
 		log_warning("'%s': generation %u of trial '%s' has failed: %s; its readers get EOWNERDEAD", checkpoint->path, generation, trial,
 			    reason);
@@ -127,6 +140,8 @@ void gate_abandon_(struct gate_checkpoint *checkpoint, const char *reason)
 	gate_reread_(checkpoint);
 	if (error && checkpoint->state.kind == STATE_OPEN)
 		checkpoint->lost = true;
+	if (vacated && checkpoint->state.kind == STATE_FAILED && !checkpoint->state.has_data)
+		forget_vacated(checkpoint);
 }
 
 static void abandon_as_asked(struct gate_checkpoint *checkpoint)

@@ -138,8 +138,8 @@ static int wait_here(struct entry *entry)
 			   checkpoint->path, process.pid, process.command, entry->trial, awaited ? awaited : "whoever will write it",
 			   state_name(state->kind), state->generation, state->has_claim ? state->claim.host : "no machine yet",
 			   checkpoint->path);
-	/* a writer of our own wakes us; of another mount's the export must be looked at */
-	if (checkpoint->lease.fd < 0)
+	/* the end of a writer of our own wakes us, but others may decide as well: then the export must be looked at */
+	if (first || checkpoint->lease.fd < 0)
 		gate_attend_(checkpoint, 0);
 	return 0;
 }
@@ -159,8 +159,8 @@ static int enter_pending(struct entry *entry)
 		return answer(entry, GATE_WRITER);
 	if (writer || (!named && entry->want != GATE_CHANGE))
 		return claim(entry);
-	log_warning("'%s': refused to let trial '%s' change it (EBUSY): reserved by '%s' for trial '%s'", checkpoint->path, entry->trial,
-		    checkpoint->state.reserve.trial, named ? checkpoint->state.reserve.writer : "the first to write in it");
+	log_warning("'%s': refused to let trial '%s' change it (EBUSY): it is pending, reserved by '%s' for trial '%s'; 'sealctl status %s' shows it", checkpoint->path, entry->trial,
+		    checkpoint->state.reserve.trial, named ? checkpoint->state.reserve.writer : "the first to write in it", checkpoint->path);
 	return -EBUSY;
 }
 
@@ -208,8 +208,8 @@ static int enter_open(struct entry *entry)
 	gate_judge_(checkpoint);
 	if (checkpoint->state.kind != STATE_OPEN)
 		return AGAIN;
-	log_warning("'%s': refused to let trial '%s' change it (EBUSY): trial '%s' on %s is writing it", checkpoint->path, entry->trial,
-		    checkpoint->state.claim.trial, checkpoint->state.claim.host);
+	log_warning("'%s': refused to let trial '%s' change it (EBUSY): it is open, trial '%s' on %s is writing it; 'sealctl status %s' shows since when", checkpoint->path, entry->trial,
+		    checkpoint->state.claim.trial, checkpoint->state.claim.host, checkpoint->path);
 	return -EBUSY;
 }
 

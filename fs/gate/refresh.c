@@ -59,28 +59,26 @@ int gate_reread_(struct gate_checkpoint *checkpoint)
 
 int gate_refresh_(struct gate_checkpoint *checkpoint, bool even_if_sealed)
 {
-	const struct store *store = &checkpoint->gate->options.store;
-
 	if (checkpoint->state_known && checkpoint->lease.fd >= 0)
 		return 0;
-	if (checkpoint->state_known && checkpoint->state.kind == STATE_SEALED) {
-		uint64_t now = waiters_now_ns();
-		if (!even_if_sealed || now - checkpoint->looked_ns < SEALED_LOOK_NS)
-			return 0;
-		if (!checkpoint->state.travelled &&
-		    state_has_ended(store, checkpoint->path, checkpoint->state.generation) == 1 && !checkpoint->damage) {
-			checkpoint->looked_ns = now;
-			return 0;
-		}
-	}
+	if (checkpoint->state_known && checkpoint->state.kind == STATE_SEALED &&
+	    (!even_if_sealed || waiters_now_ns() - checkpoint->looked_ns < SEALED_LOOK_NS))
+		return 0;
 	return gate_reread_(checkpoint);
 }
 
-void gate_look_again(struct gate_checkpoint *checkpoint)
+int gate_confirm_sealed(struct gate *gate, const struct gate_sealed *sealed)
 {
+	struct gate_checkpoint *checkpoint = gate_checkpoint_get(gate, sealed->path);
+	if (!checkpoint)
+		return -ENOMEM;
 	pthread_mutex_lock(&checkpoint->lock);
-	checkpoint->looked_ns = 0;
+	int error = gate_reread_(checkpoint);
+	if (!error && (checkpoint->state.kind != STATE_SEALED || checkpoint->sealed != sealed))
+		error = -ESTALE;
 	pthread_mutex_unlock(&checkpoint->lock);
+	gate_checkpoint_put(checkpoint);
+	return error;
 }
 
 int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of)

@@ -80,8 +80,8 @@ static void complain(const struct gate_sealed *sealed, size_t index, const char 
 {
 	const char *path = sealed->manifest.entries[index].path;
 	bool alone = !strcmp(path, ".");
-	log_error("'%s%s%s': %s: it is not what was sealed; opening it gives EBADMSG; restore it on the export, or 'sealctl rm %s'", sealed->path,
-		  alone ? "" : "/", alone ? "" : path, what, sealed->path);
+	log_error("'%s%s%s': %s: that is not what was sealed (EBADMSG); 'sealctl verify %s' tells more; restore it on the export, or 'sealctl rm %s'",
+		  sealed->path, alone ? "" : "/", alone ? "" : path, what, sealed->path, sealed->path);
 }
 
 static void verify_job(struct pool_job *job)

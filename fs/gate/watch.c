@@ -101,7 +101,7 @@ void gate_poll_job_(struct pool_job *job)
 	struct gate_checkpoint *checkpoint = (void *)((char *)job - offsetof(struct gate_checkpoint, poll_job));
 	struct gate *gate = checkpoint->gate;
 	bool waited = waiters_count(gate->waiters, &checkpoint->readers) > 0;
-	bool again = false;
+	bool again = false, ours = false;
 
 	if (waited && checkpoint->watch < 0)
 		add_watch(checkpoint);
@@ -112,11 +112,15 @@ void gate_poll_job_(struct pool_job *job)
 		checkpoint->wait_lease = false;
 		gate_checkpoint_ref(checkpoint);
 		pool_submit(gate->pool, &checkpoint->end_job);
-	} else if (waited && checkpoint->lease.fd < 0) {
+	} else if (waited && checkpoint->ending == ENDING_NONE) {
 		int error = gate_reread_(checkpoint);
 		if (!error)
 			gate_judge_(checkpoint);
 		again = error || gate_verdict_(checkpoint, checkpoint->state.generation) == 1;
+		ours = checkpoint->lease.fd >= 0;
+	} else {
+		again = waited; /* an end of our own is under way; should it fail, somebody else's may come */
+		ours = true;
 	}
 	pthread_mutex_unlock(&checkpoint->lock);
 	gate_tell_(checkpoint);
@@ -124,7 +128,7 @@ void gate_poll_job_(struct pool_job *job)
 	pthread_mutex_lock(&gate->lock);
 	checkpoint->poll_running = false;
 	if (again) {
-		uint64_t next = checkpoint->interval_ns ? checkpoint->interval_ns * 2 : POLL_FIRST_NS;
+		uint64_t next = checkpoint->interval_ns ? checkpoint->interval_ns * 2 : ours ? POLL_LAST_NS : POLL_FIRST_NS;
 		checkpoint->interval_ns = next < POLL_LAST_NS ? next : POLL_LAST_NS;
 		attend_locked(checkpoint, checkpoint->interval_ns);
 	}

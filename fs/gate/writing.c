@@ -14,6 +14,7 @@ static void check_closed(struct gate_checkpoint *checkpoint)
 	} else if (checkpoint->ending == ENDING_NONE && !checkpoint->claimer && checkpoint->lease.fd >= 0) {
 		/* a mount that joined holds the lease only while something is open for writing, so that the other one can seal */
 		lease_drop(&checkpoint->gate->options.store, &checkpoint->lease);
+		gate_attend_(checkpoint, 0);
 	}
 }
 

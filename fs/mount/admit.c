@@ -86,19 +86,23 @@ static mode_t entry_type(const struct manifest_entry *entry)
 	return entry->type == MANIFEST_DIR ? S_IFDIR : entry->type == MANIFEST_SYMLINK ? S_IFLNK : S_IFREG;
 }
 
-int sealed_matches(struct gate_sealed *sealed, const struct manifest_entry *entry, const struct stat *attributes)
+int sealed_contradicted(struct mount *mount, const struct gate_sealed *sealed, const char *path, const char *what)
 {
-	const char *what = NULL;
-
-	if ((attributes->st_mode & S_IFMT) != entry_type(entry))
-		what = "its type differs";
-	else if (entry->type != MANIFEST_DIR && (uint64_t)attributes->st_size != entry->size)
-		what = "its size differs";
-	else if (entry->type == MANIFEST_FILE && !(attributes->st_mode & S_IXUSR) == entry->executable)
-		what = "its executable bit differs";
-	if (!what)
-		return 0;
-	log_error("'%s': '%s': %s: it is not what was sealed (EBADMSG); restore it on the export, or 'sealctl rm %s'", sealed->path, entry->path,
-		  what, sealed->path);
+	int error = gate_confirm_sealed(mount->gate, sealed);
+	if (error)
+		return error;
+	log_error("'%s%s%s': %s: that is not what was sealed (EBADMSG); 'sealctl verify %s' tells more; restore it on the export, or 'sealctl rm %s'",
+		  sealed->path, *path ? "/" : "", path, what, sealed->path, sealed->path);
 	return -EBADMSG;
+}
+
+int sealed_matches(struct mount *mount, const struct gate_sealed *sealed, const struct manifest_entry *entry, const struct stat *attributes)
+{
+	if ((attributes->st_mode & S_IFMT) != entry_type(entry))
+		return sealed_contradicted(mount, sealed, entry->path, "its type differs");
+	if (entry->type != MANIFEST_DIR && (uint64_t)attributes->st_size != entry->size)
+		return sealed_contradicted(mount, sealed, entry->path, "its size differs");
+	if (entry->type == MANIFEST_FILE && !(attributes->st_mode & S_IXUSR) == entry->executable)
+		return sealed_contradicted(mount, sealed, entry->path, "its executable bit differs");
+	return 0;
 }

@@ -149,9 +149,7 @@ static int read_link(struct mount *mount, struct node *node, const struct admiss
 	const struct manifest_entry *entry = sealed_entry(admission->view.sealed, admission->home.path);
 	if (entry && entry->type == MANIFEST_SYMLINK && !strcmp(entry->target, target))
 		return 0;
-	log_error("'%s': '%s': its target differs from what was sealed (EBADMSG); restore it on the export", admission->view.sealed->path,
-		  admission->home.path);
-	return -EBADMSG;
+	return sealed_contradicted(mount, admission->view.sealed, admission->home.path, "its target differs");
 }
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -72,9 +72,7 @@ static int check_complete(struct mount *mount, struct handle *handle)
 		return -errno;
 	if (found == expected)
 		return 0;
-	log_error("'%s': of %zu names sealed in '%s', %zu are missing on the export (EBADMSG); restore them, or 'sealctl rm %s'",
-		  handle->sealed->path, expected, *handle->sealed_path ? handle->sealed_path : ".", expected - found, handle->sealed->path);
-	return -EBADMSG;
+	return sealed_contradicted(mount, handle->sealed, handle->sealed_path, "names are missing in it");
 }
 
 static int open_directory(struct mount *mount, struct node *node, struct admission *admission, struct handle **out)

@@ -91,15 +91,12 @@ static int look_up_sealed(struct mount *mount, struct node *parent, const char *
 	if (!expected && !top)
 		return absent_for_good(entry);
 	int error = attributes_of(mount, parent, name, &attributes, &born);
-	if (error == -ENOENT) {
-		log_error("'%s': '%s' is in the seal, but missing on the export (EBADMSG); restore it, or 'sealctl rm %s'", sealed->path, path,
-			  sealed->path);
-		return -EBADMSG;
-	}
+	if (error == -ENOENT)
+		return sealed_contradicted(mount, sealed, path, "it is missing on the export");
 	if (!error && expected)
-		error = sealed_matches(sealed, expected, &attributes);
+		error = sealed_matches(mount, sealed, expected, &attributes);
 	if (!error && top && !S_ISDIR(attributes.st_mode))
-		error = -EBADMSG;
+		error = sealed_contradicted(mount, sealed, path, "it is no directory any more");
 	return error ? error : real_entry(mount, parent, name, &attributes, &born, timeout, entry);
 }
 
@@ -139,27 +136,12 @@ static mode_t promised_top(const struct gate_view *view, const struct gate_calle
 	return S_IFDIR;
 }
 
-static int look_up_checkpoint(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller,
-			      struct fuse_entry_param *entry)
+static int look_up_as_it_is(struct mount *mount, struct node *parent, const char *name, struct gate_checkpoint *checkpoint,
+			    const struct gate_caller *caller, struct fuse_entry_param *entry)
 {
-	char path[PATH_MAX];
 	struct gate_view view;
-	struct stat attributes;
-	struct timespec born;
 
-	int error = node_path(&mount->nodes, parent, name, path);
-	if (error)
-		return error;
-	struct gate_checkpoint *checkpoint = gate_checkpoint_get(mount->gate, path);
-	if (!checkpoint)
-		return -ENOMEM;
-	error = gate_enter(mount->gate, checkpoint, caller, GATE_LOOK, "", NULL, NULL, &view);
-	if (!error && view.answer == GATE_SEALED && node_attributes(parent->directory, name, &attributes, &born) == -ENOENT) {
-		/* removed elsewhere, most likely: what is remembered of its state is old */
-		gate_sealed_put(view.sealed);
-		gate_look_again(checkpoint);
-		error = gate_enter(mount->gate, checkpoint, caller, GATE_LOOK, "", NULL, NULL, &view);
-	}
+	int error = gate_enter(mount->gate, checkpoint, caller, GATE_LOOK, "", NULL, NULL, &view);
 	if (!error && view.answer == GATE_SEALED)
 		error = look_up_sealed(mount, parent, name, view.sealed, "", CHECKPOINT_TIMEOUT, entry);
 	else if (!error && view.may_restart && !is_empty_directory(parent, name))
@@ -169,6 +151,23 @@ static int look_up_checkpoint(struct mount *mount, struct node *parent, const ch
 	if (!error && entry->ino && !node_of(mount, entry->ino)->promise)
 		gate_set_content(checkpoint, entry->attr.st_dev, entry->attr.st_ino);
 	gate_sealed_put(view.sealed);
+	return error;
+}
+
+static int look_up_checkpoint(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller,
+			      struct fuse_entry_param *entry)
+{
+	char path[PATH_MAX];
+
+	int error = node_path(&mount->nodes, parent, name, path);
+	if (error)
+		return error;
+	struct gate_checkpoint *checkpoint = gate_checkpoint_get(mount->gate, path);
+	if (!checkpoint)
+		return -ENOMEM;
+	error = look_up_as_it_is(mount, parent, name, checkpoint, caller, entry);
+	if (error == -ESTALE) /* what was known of its state was old */
+		error = look_up_as_it_is(mount, parent, name, checkpoint, caller, entry);
 	gate_checkpoint_put(checkpoint);
 	return error;
 }

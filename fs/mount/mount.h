@@ -97,8 +97,11 @@ int name_hidden(struct mount *mount, struct node *parent, const char *name);
 
 /* The manifest entry of a path below the checkpoint ("" for itself); NULL if it is not sealed. */
 struct manifest_entry *sealed_entry(struct gate_sealed *sealed, const char *path);
-/* Does what stands there look like that entry (type, size, executable bit)? 0 or -EBADMSG, logged. */
-int sealed_matches(struct gate_sealed *sealed, const struct manifest_entry *entry, const struct stat *attributes);
+/* `path` of the checkpoint contradicts its seal, as far as is known. -EBADMSG, logged with `what`; or -ESTALE: it is not sealed so any more, and the path must be
+ * walked again. */
+int sealed_contradicted(struct mount *mount, const struct gate_sealed *sealed, const char *path, const char *what);
+/* Does what stands there look like that entry (type, size, executable bit)? 0 or as above. */
+int sealed_matches(struct mount *mount, const struct gate_sealed *sealed, const struct manifest_entry *entry, const struct stat *attributes);
 
 /* ---- spot.c ---- */
 

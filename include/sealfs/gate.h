@@ -110,8 +110,9 @@ int gate_enter(struct gate *gate, struct gate_checkpoint *checkpoint, const stru
 
 void gate_change_done(struct gate *gate, struct gate_checkpoint *checkpoint);
 
-/* What is remembered of a sealed checkpoint's state is not to be trusted for the next decision. */
-void gate_look_again(struct gate_checkpoint *checkpoint);
+/* What is on the export contradicts the seal. Looks whether the checkpoint is still sealed with it, and not removed or written anew elsewhere: 0 it is, so the
+ * content is damaged; -ESTALE it is not, the path must be walked again. */
+int gate_confirm_sealed(struct gate *gate, const struct gate_sealed *sealed);
 
 /* A file that is open for writing on this mount. Embedded in the caller's handle. */
 struct gate_write_handle {

@@ -2,7 +2,6 @@
 # time limit: 240
 """Two mounts of one export on one machine act as one."""
 
-import unittest
 import os
 import signal
 import time
@@ -165,7 +164,30 @@ class Changes(Two):
         until(lambda: self.sealctl("seal", self.on_a, trial="parent").status == 0, "the seal")
         self.assertEqual(self.agent("child")("open(d + '/a', 'rb').read(5)", d=self.on_b), b"still")
 
-    @unittest.skip("known fault: the other mount says EBADMSG for too long")
+    def test_abandon_on_b_wakes_the_reader_on_the_mount_that_writes(self):
+        parent = self.agent("parent")
+        parent("os.mkdir(d); file = open(d + '/a', 'wb', buffering=0); file.write(data)", d=self.on_a, data=CONTENT)
+        reading = self.agent("child").start("open(d + '/a', 'rb').read()", d=self.on_a).parked()
+        self.ctl("abandon", self.on_b)
+        reading.fails("EOWNERDEAD")
+
+    def test_abandon_on_a_wakes_the_reader_on_b_where_the_trial_still_writes(self):
+        self.agent("parent")("os.mkdir(d); open(d + '/a', 'wb').write(data)", d=self.on_a, data=CONTENT)
+        helper = self.agent("parent")
+        helper("file = open(d + '/b', 'wb', buffering=0); file.write(data)", d=self.on_b, data=CONTENT)
+        reading = self.agent("child").start("open(d + '/a', 'rb').read()", d=self.on_b).parked()
+        self.ctl("abandon", self.on_a)
+        reading.fails("EOWNERDEAD")
+
+    def test_seal_on_a_wakes_the_reader_on_b_after_the_trial_wrote_there(self):
+        self.agent("parent")("os.mkdir(d); open(d + '/a', 'wb').write(data)", d=self.on_a, data=CONTENT)
+        helper = self.agent("parent")
+        helper("file = open(d + '/b', 'wb', buffering=0); file.write(data)", d=self.on_b, data=CONTENT)
+        reading = self.agent("child").start("open(d + '/b', 'rb').read()", d=self.on_b).parked()
+        helper("file.close()")
+        self.ctl("seal", self.on_a, trial="parent")
+        self.assertEqual(reading.value(), CONTENT)
+
     def test_rm_on_a_is_seen_on_b(self):
         self.agent("parent")("os.mkdir(d); open(d + '/a', 'wb').write(data)", d=self.on_a, data=CONTENT)
         self.ctl("seal", self.on_a, trial="parent")
