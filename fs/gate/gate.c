@@ -21,8 +21,9 @@ struct gate *gate_create(const struct gate_options *options)
 	gate->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK); /* without it, polling alone serves */
 	gate->waiters = waiters_create(gate_kick_, gate);
 	gate->trials = trials_create(options->config.trial_env, gate_trial_ended_, gate);
+	gate->parents = gate_parents_create_(options->config.trial_env);
 	gate->pool = pool_create(POOL_THREADS);
-	if (gate->event < 0 || !gate->waiters || !gate->trials || !gate->pool) {
+	if (gate->event < 0 || !gate->parents || !gate->waiters || !gate->trials || !gate->pool) {
 		gate_destroy(gate);
 		return NULL;
 	}
@@ -60,6 +61,7 @@ static void abandon_mine(struct gate *gate)
 
 void gate_abort(struct gate *gate)
 {
+	atomic_store(&gate->cancel, true);
 	waiters_abort(gate->waiters, -ENOTCONN);
 }
 
@@ -67,6 +69,7 @@ void gate_destroy(struct gate *gate)
 {
 	if (!gate)
 		return;
+	atomic_store(&gate->cancel, true);
 	pthread_mutex_lock(&gate->lock);
 	gate->stopping = true;
 	pthread_mutex_unlock(&gate->lock);
@@ -87,6 +90,7 @@ void gate_destroy(struct gate *gate)
 	}
 	free(rest);
 	trials_destroy(gate->trials);
+	gate_parents_destroy_(gate->parents);
 	waiters_destroy(gate->waiters);
 	if (gate->event >= 0)
 		close(gate->event);

@@ -47,6 +47,7 @@ struct gate_checkpoint {
 	char *end_reason;   /* ABANDONING: why */
 	uint64_t end_uptime_ns;	    /* trials that began before may have survivors; 0: there are none */
 	struct gate_outcome outcome;
+	atomic_uint_least64_t bytes_done, bytes_total; /* of a sealing under way; no lock */
 	struct gate_checkpoint *mine_prev, *mine_next; /* gate->lock: those with a lease */
 	bool is_mine;
 
@@ -58,16 +59,19 @@ struct gate_checkpoint {
 	struct pool_job end_job, poll_job;
 };
 
+struct gate_parents;
 struct gate {
 	struct gate_options options;
 	struct waiters *waiters;
 	struct trials *trials;
+	struct gate_parents *parents;
 	struct pool *pool;
 	pthread_mutex_t lock;
 	struct gate_checkpoint *by_path; /* lock */
 	struct gate_checkpoint *mine;	 /* lock */
 	struct gate_checkpoint *timed;	 /* lock */
 	bool stopping;			 /* lock */
+	atomic_bool cancel;		 /* the file system goes away: what takes long ends */
 	int inotify, event;
 	pthread_t thread;
 	bool started;
@@ -144,6 +148,14 @@ void gate_attend_(struct gate_checkpoint *checkpoint, uint64_t delay_ns);
 void gate_poll_job_(struct pool_job *job);
 /* Tells readers and enders what came of it. Without locks. */
 void gate_tell_(struct gate_checkpoint *checkpoint);
+
+/* ---- parents.c ---- */
+/* `variables` stays the caller's. NULL when memory is out. */
+struct gate_parents *gate_parents_create_(char *const *variables);
+void gate_parents_destroy_(struct gate_parents *parents);
+/* What the trial opened, sorted by path; to be freed by gate_parents_free_(), also after an error. 0 or -ENOMEM. */
+int gate_parents_of_(struct gate_parents *parents, const char *trial, struct seal_parent **out, size_t *count);
+void gate_parents_free_(struct seal_parent *list, size_t count);
 
 /* ---- verify.c ---- */
 int gate_checks_init_(struct gate_sealed *sealed);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sealfs/log.h"
 
@@ -18,6 +19,8 @@ void gate_sealed_put(struct gate_sealed *sealed)
 	if (!sealed || atomic_fetch_sub(&sealed->refs, 1) != 1)
 		return;
 	gate_checks_free_(sealed);
+	if (sealed->tree >= 0)
+		close(sealed->tree);
 	manifest_free(&sealed->manifest);
 	free(sealed->path);
 	free(sealed);
@@ -36,6 +39,7 @@ int gate_load_seal_(struct gate_checkpoint *checkpoint)
 	if (!sealed)
 		return -ENOMEM;
 	sealed->refs = 1;
+	sealed->tree = -1;
 	sealed->path = strdup(checkpoint->path);
 	manifest_init(&sealed->manifest);
 	int error = sealed->path ? seal_load(store, checkpoint->path, &checkpoint->state, &sealed->manifest, NULL, &why) : -ENOMEM;
@@ -43,6 +47,8 @@ int gate_load_seal_(struct gate_checkpoint *checkpoint)
 		error = seal_root(store, checkpoint->path, &checkpoint->state, &sealed->root);
 	if (!error)
 		error = gate_checks_init_(sealed);
+	if (!error && checkpoint->gate->options.verify == GATE_VERIFY_READ)
+		sealed->tree = seal_open_tree(store, checkpoint->path, &checkpoint->state);
 	if (error) {
 		gate_sealed_put(sealed);
 		if (error == -ENOENT)

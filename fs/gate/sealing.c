@@ -65,6 +65,8 @@ static int run_seal(struct gate_checkpoint *checkpoint, struct seal_job *job)
 	for (int turn = 0; turn < MOVED_RETRIES; turn++) {
 		free(job->error_path);
 		job->error_path = NULL;
+		atomic_store(&checkpoint->bytes_done, 0);
+		atomic_store(&checkpoint->bytes_total, 0);
 		error = seal_checkpoint(store, job);
 		if (error != -EAGAIN)
 			break;
@@ -159,10 +161,14 @@ void gate_seal_(struct gate_checkpoint *checkpoint)
 			       .live = live,
 			       .threads = cpus > 0 ? (unsigned int)cpus : 1,
 			       .warn = warn_skipped,
-			       .arg = checkpoint};
+			       .arg = checkpoint,
+			       .progress = {.bytes_done = &checkpoint->bytes_done},
+			       .bytes_total = &checkpoint->bytes_total};
+	struct seal_parent *parents = NULL;
 	bool by_hand = checkpoint->by_hand;
 	uint64_t start = waiters_now_ns();
-	int error = job.trial ? 0 : -ENOMEM;
+	int error = job.trial ? gate_parents_of_(gate->parents, job.trial, &parents, &job.parent_count) : -ENOMEM;
+	job.parents = parents;
 
 	/* a trial that ended without a single file has not saved: its child must not find an empty, good checkpoint */
 	if (!error && !by_hand && !gate_has_content_(checkpoint))
@@ -176,6 +182,7 @@ void gate_seal_(struct gate_checkpoint *checkpoint)
 		seal_failed(checkpoint, &job, error);
 	else
 		sealed_now(checkpoint, &job, start);
+	gate_parents_free_(parents, job.parent_count);
 	free(job.error_path);
 	free((char *)job.trial);
 }

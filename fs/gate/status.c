@@ -13,6 +13,8 @@ int gate_status(struct gate *gate, struct gate_checkpoint *checkpoint, struct ga
 	if (!error) {
 		gate_judge_(checkpoint);
 		out->sealing = checkpoint->ending != ENDING_NONE;
+		out->bytes_done = out->sealing ? atomic_load(&checkpoint->bytes_done) : 0;
+		out->bytes_total = out->sealing ? atomic_load(&checkpoint->bytes_total) : 0;
 		out->ours = checkpoint->lease.fd >= 0;
 		if (checkpoint->damage)
 			snprintf(out->error, sizeof(out->error), "%s", checkpoint->damage);

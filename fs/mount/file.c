@@ -103,15 +103,32 @@ static void finish_reading(fuse_req_t req, struct mount *mount, struct handle *h
 	reply_open(req, mount, handle, open_flags, backing_id);
 }
 
+/* With verify=read: each block is checked as it is read, so nothing need be read now. -EAGAIN: the whole file must be verified instead. */
+static int attach_reader(struct mount *mount, struct handle *handle, struct gate_sealed *sealed, size_t index, const struct stat *attributes)
+{
+	/* who had it open already when it was sealed has the kernel read it by itself */
+	if (!mount->verify_blocks || io_is_passed_through(mount, handle->node))
+		return -EAGAIN;
+	int error = gate_reader(mount->gate, sealed, index, attributes, &handle->reader);
+	if (error)
+		return error;
+	handle->sealed = gate_sealed_ref(sealed);
+	handle->index = index;
+	return 0;
+}
+
 static void verified(struct parked *parked, int result);
 
 /* Asks whether the content is what was sealed; answers the request, at once or when the content has been read. Takes handle and sealed. */
 static void verify_and_finish(fuse_req_t req, struct mount *mount, struct handle *handle, struct gate_sealed *sealed, size_t index)
 {
+	struct gate_caller caller = caller_of(req);
 	struct stat attributes;
 	struct parked *parked = NULL;
 
-	int error = fstat(handle->fd, &attributes) ? -errno : gate_verify(mount->gate, sealed, index, handle->fd, &attributes, NULL, NULL);
+	int error = fstat(handle->fd, &attributes) ? -errno : attach_reader(mount, handle, sealed, index, &attributes);
+	if (error == -EAGAIN)
+		error = gate_verify(mount->gate, sealed, index, handle->fd, &attributes, &caller, NULL, NULL);
 	if (error == -EAGAIN) {
 		parked = parked_new(req, handle->node, verified);
 		error = parked ? -EAGAIN : -ENOMEM;
@@ -121,7 +138,7 @@ static void verify_and_finish(fuse_req_t req, struct mount *mount, struct handle
 		parked->sealed = gate_sealed_ref(sealed);
 		parked->index = index;
 		parked_arm(parked);
-		error = gate_verify(mount->gate, sealed, index, handle->fd, &attributes, &parked->waiter, parked_interrupted);
+		error = gate_verify(mount->gate, sealed, index, handle->fd, &attributes, &caller, &parked->waiter, parked_interrupted);
 		if (error == 1) {
 			gate_sealed_put(sealed);
 			return;
@@ -176,6 +193,7 @@ static int sealed_index(struct admission *admission, struct gate_sealed **sealed
 static void open_for_reading(fuse_req_t req, struct node *node, int flags)
 {
 	struct mount *mount = mount_of(req);
+	struct gate_caller caller = caller_of(req);
 	struct admission admission = {.mount = mount};
 	struct gate_sealed *sealed = NULL;
 	struct handle *handle = NULL;
@@ -205,6 +223,7 @@ static void open_for_reading(fuse_req_t req, struct node *node, int flags)
 			handle_free(mount, handle);
 		reply_status(req, error);
 	} else if (sealed) {
+		gate_opened_sealed(mount->gate, sealed, &caller);
 		verify_and_finish(req, mount, handle, sealed, index);
 	} else {
 		finish_reading(req, mount, handle, false);
@@ -223,12 +242,57 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- content, where the kernel does not pass it through ---- */
 
+/* Whole blocks around what is asked for, checked before any of it is given away. */
+static int read_checked(struct mount *mount, struct handle *handle, off_t offset, uint8_t *blocks, size_t span)
+{
+	const struct manifest_entry *entry = &handle->sealed->manifest.entries[handle->index];
+	uint64_t start = (uint64_t)offset / DIGEST_BLOCK_SIZE * DIGEST_BLOCK_SIZE, bad = 0;
+	uint64_t left = entry->size - start;
+	size_t expected = left < span ? (size_t)left : span;
+	enum tree_fault fault = TREE_FAULT_DATA;
+
+	ssize_t got = store_pread(gate_store(mount->gate), handle->fd, blocks, expected, (off_t)start);
+	if (got < 0)
+		return (int)got;
+	int error = (size_t)got < expected ? -EBADMSG
+					   : tree_check(handle->reader, start / DIGEST_BLOCK_SIZE, blocks, expected, &bad, &fault);
+	if (error == -EBADMSG)
+		error = gate_read_fault(mount->gate, handle->sealed, handle->index, bad, fault);
+	/* what was opened once is what was sealed then, whatever became of the name */
+	return error == -ESTALE ? -EBADMSG : error;
+}
+
+static void op_read_checked(fuse_req_t req, struct handle *handle, size_t size, off_t off)
+{
+	uint64_t file_size = handle->sealed->manifest.entries[handle->index].size;
+	size_t skip = (size_t)off % DIGEST_BLOCK_SIZE;
+
+	if ((uint64_t)off >= file_size) {
+		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
+	size = file_size - (uint64_t)off < size ? (size_t)(file_size - (uint64_t)off) : size;
+	size_t span = (skip + size + DIGEST_BLOCK_SIZE - 1) / DIGEST_BLOCK_SIZE * DIGEST_BLOCK_SIZE;
+	uint8_t *blocks = malloc(span);
+	int error = blocks ? read_checked(mount_of(req), handle, off, blocks, span) : -ENOMEM;
+	if (error)
+		reply_status(req, error);
+	else
+		fuse_reply_buf(req, (const char *)blocks + skip, size);
+	free(blocks);
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct fuse_bufvec buffer = FUSE_BUFVEC_INIT(size);
+	struct handle *handle = handle_of(fi);
 
+	if (handle->reader) {
+		op_read_checked(req, handle, size, off);
+		return;
+	}
 	buffer.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	buffer.buf[0].fd = handle_of(fi)->fd;
+	buffer.buf[0].fd = handle->fd;
 	buffer.buf[0].pos = off;
 	fuse_reply_data(req, &buffer, FUSE_BUF_SPLICE_MOVE);
 }

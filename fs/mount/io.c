@@ -30,6 +30,7 @@ void handle_free(struct mount *mount, struct handle *handle)
 		close(handle->fd);
 	gate_write_closed(mount->gate, &handle->writing);
 	control_release(mount, handle);
+	tree_reader_free(handle->reader);
 	gate_sealed_put(handle->sealed);
 	free(handle->sealed_path);
 	node_put(&mount->nodes, handle->node);
@@ -65,7 +66,7 @@ void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint
 	/* all that have an inode open must be of one kind, so the first decides */
 	pthread_mutex_lock(&mount->nodes.io_lock);
 	if (node->io_count++ == 0) {
-		bool through = mount->passthrough && backing_open(mount, node, handle->fd);
+		bool through = mount->passthrough && !handle->reader && backing_open(mount, node, handle->fd);
 		node->io = through ? NODE_IO_PASSTHROUGH : NODE_IO_DAEMON;
 	}
 	handle->passthrough = node->io == NODE_IO_PASSTHROUGH;
@@ -76,6 +77,14 @@ void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint
 	bool writable = handle->writing.checkpoint || (fcntl(handle->fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
 	if (mount->quiet_close || !writable)
 		*open_flags |= KERNEL_FOPEN_NOFLUSH;
+}
+
+bool io_is_passed_through(struct mount *mount, struct node *node)
+{
+	pthread_mutex_lock(&mount->nodes.io_lock);
+	bool through = node->io_count && node->io == NODE_IO_PASSTHROUGH;
+	pthread_mutex_unlock(&mount->nodes.io_lock);
+	return through;
 }
 
 void io_detach(struct mount *mount, struct handle *handle)

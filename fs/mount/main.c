@@ -247,13 +247,15 @@ static int set_up(struct options *options, struct gate_options *gate_options, ch
 	mount.read_only = options->read_only;
 	mount.quiet_close = !is_network(gate_options->store.root);
 	mount.verify = options->verify;
+	mount.verify_blocks = !strcmp(options->verify, "read");
 	mount.wait_timeout = options->wait_timeout;
 	mount.export_path = export_path;
 	mount.exit_info = trials_exit_info_works();
 	mount.ready = tell_ready;
 	gate_options->export_path = export_path;
 	gate_options->wait_timeout = options->wait_timeout;
-	gate_options->verify = !strcmp(options->verify, "open");
+	gate_options->verify = !strcmp(options->verify, "open") ? GATE_VERIFY_OPEN : !strcmp(options->verify, "read") ? GATE_VERIFY_READ : GATE_VERIFY_OFF;
+	gate_options->prefetch = !strcmp(options->prefetch, "on");
 	gate_options->read_only = options->read_only;
 	gate_options->forget = session_forget;
 	gate_options->arg = &mount;

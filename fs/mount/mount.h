@@ -26,6 +26,7 @@ struct mount {
 	bool exit_info;
 	bool quiet_close; /* nothing is learnt at close: the export is a local file system */
 	const char *verify;
+	bool verify_blocks; /* verify=read: sealed content goes through the daemon */
 	unsigned int wait_timeout;
 	char *export_path;
 	unsigned int protocol_minor;
@@ -39,6 +40,9 @@ struct handle {
 	int fd;
 	bool passthrough;
 	struct gate_write_handle writing;
+	/* a sealed file whose blocks are checked as they are read; its checkpoint is `sealed` */
+	struct tree_reader *reader;
+	size_t index;
 	/* directories */
 	pthread_mutex_t lock; /* position of fd */
 	struct gate_sealed *sealed; /* listed by its manifest */
@@ -173,6 +177,8 @@ void handle_free(struct mount *mount, struct handle *handle);
 /* Decides how the kernel reads and writes; fills flags and backing id. */
 void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint32_t *open_flags, int32_t *backing_id);
 void io_detach(struct mount *mount, struct handle *handle);
+/* Is it open so that the kernel reads it by itself? */
+bool io_is_passed_through(struct mount *mount, struct node *node);
 void reply_open(fuse_req_t req, struct mount *mount, struct handle *handle, uint32_t open_flags, int32_t backing_id);
 void reply_create(fuse_req_t req, struct mount *mount, const struct fuse_entry_param *entry, struct handle *handle, uint32_t open_flags,
 		  int32_t backing_id);

@@ -29,6 +29,7 @@ static const struct fuse_opt templates[] = {
 	OPTION("rw", read_only, 0),
 	OPTION("allow_other", allow_other, 1),
 	OPTION("verify=%s", verify, 0),
+	OPTION("prefetch=%s", prefetch, 0),
 	OPTION("passthrough=%s", passthrough, 0),
 	OPTION("trial_env=%s", trial_env, 0),
 	OPTION("wait_timeout=%s", wait_timeout_text, 0),
@@ -73,13 +74,20 @@ static int take(void *data, const char *arg, int key, struct fuse_args *out)
 	return *place ? 0 : -1;
 }
 
-static bool one_of(const char *name, const char *value, const char *a, const char *b)
+/* `values` is a NULL-terminated list. */
+static bool one_of(const char *name, const char *value, const char *const *values)
 {
-	if (!strcmp(value, a) || !strcmp(value, b))
-		return true;
-	log_error("option '%s=%s': it must be '%s' or '%s'", name, value, a, b);
+	char list[100] = "";
+
+	for (const char *const *allowed = values; *allowed; allowed++) {
+		if (!strcmp(value, *allowed))
+			return true;
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s'%s'", allowed == values ? "" : " or ", *allowed);
+	}
+	log_error("option '%s=%s': it must be %s", name, value, list);
 	return false;
 }
+#define ONE_OF(name, value, ...) one_of(name, value, (const char *const[]){__VA_ARGS__, NULL})
 
 static bool parse_timeout(struct options *options)
 {
@@ -110,7 +118,9 @@ int options_parse(int argc, char **argv, struct options *options)
 		options->verify = strdup("open");
 	if (!options->passthrough)
 		options->passthrough = strdup("auto");
-	if (!options->verify || !options->passthrough)
+	if (!options->prefetch)
+		options->prefetch = strdup("on");
+	if (!options->verify || !options->prefetch || !options->passthrough)
 		return -1;
 	if (options->help || options->version)
 		return 0;
@@ -118,8 +128,8 @@ int options_parse(int argc, char **argv, struct options *options)
 		log_error("%s is missing; usage: sealfs [options] EXPORT MOUNTPOINT", options->export_path ? "the mount point" : "the export");
 		return -1;
 	}
-	bool good = one_of("verify", options->verify, "open", "off") && one_of("passthrough", options->passthrough, "auto", "off") &&
-		    parse_timeout(options);
+	bool good = ONE_OF("verify", options->verify, "open", "read", "off") && ONE_OF("prefetch", options->prefetch, "on", "off") &&
+		    ONE_OF("passthrough", options->passthrough, "auto", "off") && parse_timeout(options);
 	return good ? 0 : -1;
 }
 
@@ -129,6 +139,7 @@ void options_free(struct options *options)
 	free(options->mountpoint);
 	free(options->wait_timeout_text);
 	free(options->verify);
+	free(options->prefetch);
 	free(options->passthrough);
 	free(options->trial_env);
 	free(options->rest);
@@ -147,7 +158,9 @@ void options_print_help(void)
 	     "    -V, --version        print the version and end\n"
 	     "    -o OPTION[,OPTION…]  options:\n"
 	     "\n"
-	     "    verify=open|off      check a sealed file's content before its first open is answered (open)\n"
+	     "    verify=open|read|off check a sealed file's content before its first open is answered (open),\n"
+	     "                         block by block as it is read (read), or not at all (off)\n"
+	     "    prefetch=on|off      with verify=open: when a file of a checkpoint is opened, check the others ahead\n"
 	     "    wait_timeout=SECONDS end a wait with ETIMEDOUT after so long (0: never)\n"
 	     "    passthrough=auto|off let the kernel read and write the export's files itself (auto)\n"
 	     "    trial_env=A:B        variables that name a trial (as the export's config says)\n"

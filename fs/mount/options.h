@@ -11,6 +11,7 @@ struct options {
 	char *wait_timeout_text;
 	unsigned int wait_timeout; /* seconds */
 	char *verify;	   /* "open" or "off" */
+	char *prefetch;
 	char *passthrough; /* "auto" or "off" */
 	char *trial_env;   /* NULL: as the export's config says */
 	char *rest;	   /* what goes on to libfuse and the kernel, comma-separated, allocated */

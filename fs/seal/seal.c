@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "sealfs/tree.h"
 
 #define VERSION 1
 
@@ -300,6 +301,15 @@ int seal_load(const struct store *store, const char *path, const struct state *s
 		loaded.seal = (struct seal){0};
 	}
 	return rc;
+}
+
+int seal_open_tree(const struct store *store, const char *path, const struct state *state)
+{
+	AUTO_FD(dir, store);
+	struct statx st;
+
+	dir.fd = open_seal_dir(store, path, state, NULL);
+	return dir.fd < 0 ? dir.fd : store_open_regular(store, dir.fd, TREE_FILE, &st);
 }
 
 int seal_root(const struct store *store, const char *path, const struct state *state, struct digest *root)

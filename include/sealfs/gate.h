@@ -17,18 +17,27 @@
 #include "sealfs/seal.h"
 #include "sealfs/state.h"
 #include "sealfs/store.h"
+#include "sealfs/tree.h"
 #include "sealfs/trials.h"
 #include "sealfs/waiters.h"
 
 struct gate;
 struct gate_checkpoint;
 
+/* When content is checked against its seal. */
+enum gate_verify {
+	GATE_VERIFY_OFF,
+	GATE_VERIFY_OPEN, /* the whole file, before its first open is answered */
+	GATE_VERIFY_READ, /* each block as it is read */
+};
+
 struct gate_options {
 	struct store store;
 	struct config config;	    /* owned by the caller, outlives the gate */
 	char *export_path;	    /* absolute, for inotify and messages */
 	unsigned int wait_timeout;  /* seconds, 0: none */
-	bool verify;		    /* check content against the seal before the first open is answered */
+	enum gate_verify verify;
+	bool prefetch;		    /* GATE_VERIFY_OPEN: the first open in a checkpoint has its other files checked ahead */
 	bool read_only;
 	/* The kernel's caches of this checkpoint's names must go. Called without locks, from a thread of the gate's. */
 	void (*forget)(void *arg, const char *path);
@@ -54,12 +63,15 @@ struct gate_caller {
 };
 
 /* What is sealed, immutable once it is there; reference-counted, shared by all that have something of it open. */
+#define GATE_NOTED 64
 struct gate_file_check;
 struct gate_sealed {
 	atomic_uint refs;
 	struct manifest manifest;
 	struct digest root;
 	struct gate_file_check *checks; /* one a manifest entry (verify.c) */
+	_Atomic uint64_t noted[GATE_NOTED]; /* threads that opened it a moment ago (parents.c) */
+	int tree;			/* the open file of Merkle trees, or -1 */
 	char *path;
 };
 struct gate_sealed *gate_sealed_ref(struct gate_sealed *sealed);
@@ -134,11 +146,22 @@ void gate_vacated(struct gate_checkpoint *checkpoint);
 bool gate_content_known(struct gate_checkpoint *checkpoint);
 
 /*
- * Content check (verify.c). `index` is the manifest entry; `fd` is open on the file, `attributes` fresh. 0: it is what was sealed; -EBADMSG: it is not (logged); 1: it is
+ * Content check (verify.c). `index` is the manifest entry; `fd` is open on the file, `attributes` fresh; files are read ahead with the caller's ids. 0: it is what was sealed; -EBADMSG: it is not (logged); 1: it is
  * being read, the waiter is resumed with 0 (ask again) or an error. -EAGAIN without a waiter. The descriptor stays the caller's.
  */
-int gate_verify(struct gate *gate, struct gate_sealed *sealed, size_t index, int fd, const struct stat *attributes, struct waiter *waiter,
-		bool (*interrupted)(const void *key));
+int gate_verify(struct gate *gate, struct gate_sealed *sealed, size_t index, int fd, const struct stat *attributes, const struct gate_caller *caller,
+		struct waiter *waiter, bool (*interrupted)(const void *key));
+
+/*
+ * With GATE_VERIFY_READ, to check each block of an open file as it is read (tree.h; the caller's, to be freed before `sealed` is put). -EAGAIN: there is no good tree of it, so it must be
+ * verified as a whole first (gate_verify), which makes one. -EBADMSG: its size is not what was sealed.
+ */
+int gate_reader(struct gate *gate, struct gate_sealed *sealed, size_t index, const struct stat *attributes, struct tree_reader **out);
+/* What a reader found is said in the log. Returns -EBADMSG, or -ESTALE when the checkpoint is not sealed so any more. */
+int gate_read_fault(struct gate *gate, const struct gate_sealed *sealed, size_t index, uint64_t block, enum tree_fault fault);
+
+/* The caller opened something sealed: what his trial seals one day has that as a parent. Cheap; at most one look at the process a second. */
+void gate_opened_sealed(struct gate *gate, struct gate_sealed *sealed, const struct gate_caller *caller);
 
 /* Interrupts the waiter with this key; harmless when there is none. */
 void gate_interrupt(struct gate *gate, const void *key);
@@ -178,6 +201,7 @@ int gate_run_end(struct gate *gate, struct trial *trial, const char *reason, str
 struct gate_status {
 	struct state state; /* state_free() */
 	bool sealing;
+	uint64_t bytes_done, bytes_total; /* sealing: how far it is; total 0: not known yet */
 	bool ours;	    /* this mount holds the lease */
 	char error[512];    /* why the last end failed, or what is damaged */
 };

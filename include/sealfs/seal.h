@@ -83,6 +83,9 @@ int seal_checkpoint(const struct store *store, struct seal_job *job);
 int seal_load(const struct store *store, const char *path, const struct state *state, struct manifest *manifest, struct seal *seal,
 	      char **why);
 
+/* Opens the file of Merkle trees beside the seal (tree.h) for reading. A descriptor; -ENOENT when there is none. */
+int seal_open_tree(const struct store *store, const char *path, const struct state *state);
+
 /* The root digest that the state stands for: the record's, or for a copy that of its seal file. */
 int seal_root(const struct store *store, const char *path, const struct state *state, struct digest *root);
 

@@ -935,6 +935,12 @@ def pattern(size, seed=1):
     return (unit * (size // len(unit) + 1))[:size]
 
 
+def sealed_manifest_parents(checkpoint):
+    """[(path, root digest)] of the seal file of a checkpoint on the export."""
+    with open(os.path.join(checkpoint, ".seal", "seal")) as file:
+        return [tuple(reversed(line.split()[1:])) for line in file if line.startswith("parent: ")]
+
+
 # ---------------------------------------------------------------- main
 
 def give_up(*_):
