@@ -65,10 +65,8 @@ void gate_abort(struct gate *gate)
 	waiters_abort(gate->waiters, -ENOTCONN);
 }
 
-void gate_destroy(struct gate *gate)
+void gate_stop(struct gate *gate)
 {
-	if (!gate)
-		return;
 	atomic_store(&gate->cancel, true);
 	pthread_mutex_lock(&gate->lock);
 	gate->stopping = true;
@@ -79,6 +77,7 @@ void gate_destroy(struct gate *gate)
 		abandon_mine(gate);
 	}
 	pool_destroy(gate->pool);
+	gate->pool = NULL;
 	if (gate->waiters)
 		waiters_abort(gate->waiters, -ENOTCONN);
 	struct gate_checkpoint **rest = gate_snapshot_(gate, true);
@@ -89,6 +88,14 @@ void gate_destroy(struct gate *gate)
 		gate_checkpoint_put(rest[i]);
 	}
 	free(rest);
+}
+
+void gate_destroy(struct gate *gate)
+{
+	if (!gate)
+		return;
+	if (gate->pool)
+		gate_stop(gate);
 	trials_destroy(gate->trials);
 	gate_parents_destroy_(gate->parents);
 	waiters_destroy(gate->waiters);

@@ -21,11 +21,17 @@ struct handle *handle_new(struct mount *mount, struct node *node, int fd)
 	handle->fd = fd;
 	if (node)
 		handle->node = node_ref(&mount->nodes, node);
+	pthread_mutex_lock(&mount->nodes.lock);
+	DL_APPEND2(mount->handles, handle, all_prev, all_next);
+	pthread_mutex_unlock(&mount->nodes.lock);
 	return handle;
 }
 
 void handle_free(struct mount *mount, struct handle *handle)
 {
+	pthread_mutex_lock(&mount->nodes.lock);
+	DL_DELETE2(mount->handles, handle, all_prev, all_next);
+	pthread_mutex_unlock(&mount->nodes.lock);
 	if (handle->fd >= 0)
 		close(handle->fd);
 	gate_write_closed(mount->gate, &handle->writing);
@@ -36,6 +42,12 @@ void handle_free(struct mount *mount, struct handle *handle)
 	node_put(&mount->nodes, handle->node);
 	pthread_mutex_destroy(&handle->lock);
 	free(handle);
+}
+
+void handles_free_all(struct mount *mount)
+{
+	while (mount->handles)
+		handle_free(mount, mount->handles);
 }
 
 /* A backing id of the kernel's for the handle's file. Under io_lock. */

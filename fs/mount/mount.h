@@ -31,11 +31,13 @@ struct mount {
 	char *export_path;
 	unsigned int protocol_minor;
 	void (*ready)(struct mount *mount); /* INIT was answered */
+	struct handle *handles; /* all there are; nodes.lock */
 };
 
 /* An open file or directory. */
 struct handle {
 	struct handle *prev, *next; /* of the node, nodes->lock */
+	struct handle *all_prev, *all_next; /* of the mount, nodes->lock */
 	struct node *node;	    /* a reference */
 	int fd;
 	bool passthrough;
@@ -174,6 +176,8 @@ int admit_reader(fuse_req_t req, struct node *node, enum gate_want want, bool ma
 struct handle *handle_new(struct mount *mount, struct node *node, int fd);
 /* Closes everything; the handle is gone. */
 void handle_free(struct mount *mount, struct handle *handle);
+/* Of a session that is over: what processes still had open. */
+void handles_free_all(struct mount *mount);
 /* Decides how the kernel reads and writes; fills flags and backing id. */
 void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint32_t *open_flags, int32_t *backing_id);
 void io_detach(struct mount *mount, struct handle *handle);

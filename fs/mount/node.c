@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include <utlist.h>
 
 int node_attributes(int fd, const char *name, struct stat *out, struct timespec *born)
 {
@@ -41,6 +42,7 @@ static struct node *new_node(struct nodes *nodes)
 		return NULL;
 	node->directory = -1;
 	node->generation = ++nodes->next_generation;
+	DL_APPEND2(nodes->all, node, all_prev, all_next);
 	return node;
 }
 
@@ -72,24 +74,20 @@ int nodes_init(struct nodes *nodes, struct gate *gate, int root, unsigned int de
 void nodes_destroy(struct nodes *nodes)
 {
 	struct node_name *name, *next_name;
-	struct node *garbage = NULL;
+	struct node *node, *garbage = NULL;
 
-	/* the kernel does not forget one by one when it unmounts */
 	HASH_ITER(hh, nodes->by_name, name, next_name)
 	{
-		name->node->lookups = 0;
+		HASH_DEL(nodes->by_name, name);
+		free(name);
 	}
-	while (nodes->by_name) {
-		struct node *node = nodes->by_name->node;
-		node->refs++;
-		while (node->names)
-			node_remove_name_locked(nodes, node->names, &garbage);
-		node_put_locked(nodes, node, &garbage);
+	HASH_CLEAR(hh, nodes->by_inode);
+	DL_FOREACH2(nodes->all, node, all_next)
+	{
+		node->promise_parent = garbage;
+		garbage = node;
 	}
-	if (nodes->root) {
-		nodes->root->lookups = 0;
-		node_put_locked(nodes, nodes->root, &garbage);
-	}
+	nodes->all = nodes->root = NULL;
 	node_free_garbage(garbage);
 	pthread_mutex_destroy(&nodes->lock);
 	pthread_mutex_destroy(&nodes->io_lock);
@@ -186,6 +184,7 @@ int node_promise(struct nodes *nodes, struct node *parent, const char *name, mod
 	pthread_mutex_lock(&nodes->lock);
 	struct node *node = new_node(nodes);
 	if (node && !(node->promise_name = strdup(name))) {
+		DL_DELETE2(nodes->all, node, all_prev, all_next);
 		free(node);
 		node = NULL;
 	}

@@ -83,6 +83,7 @@ void node_retire_locked(struct nodes *nodes, struct node *node, struct node **ga
 	node->hashed = false;
 	if (node->promise_parent)
 		node_put_locked(nodes, node->promise_parent, garbage);
+	DL_DELETE2(nodes->all, node, all_prev, all_next);
 	node->promise_parent = *garbage;
 	*garbage = node;
 }

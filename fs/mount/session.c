@@ -149,6 +149,8 @@ void session_end(struct mount *mount)
 	gate_abort(mount->gate);
 	fuse_remove_signal_handlers(mount->session);
 	fuse_session_unmount(mount->session);
+	gate_stop(mount->gate);
+	handles_free_all(mount);
 	nodes_destroy(&mount->nodes);
 	gate_destroy(mount->gate);
 	fuse_session_destroy(mount->session);

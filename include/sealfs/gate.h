@@ -49,7 +49,9 @@ struct gate *gate_create(const struct gate_options *options);
 int gate_start(struct gate *gate);
 /* Wakes everybody that waits with -ENOTCONN: the mount goes away. */
 void gate_abort(struct gate *gate);
-/* Abandons what is still open for writing on this mount, frees. Nothing else may be using the gate any more. */
+/* Abandons what is still open for writing on this mount and ends the gate's threads. Requests must have ended. */
+void gate_stop(struct gate *gate);
+/* Frees. All references to its checkpoints must have been put. */
 void gate_destroy(struct gate *gate);
 
 const struct store *gate_store(const struct gate *gate);

@@ -46,6 +46,7 @@ struct node {
 	struct node *promise_parent;   /* promises */
 	char *promise_name;
 	struct gate_checkpoint *checkpoint; /* nodes at checkpoint depth only */
+	struct node *all_prev, *all_next; /* of nodes->all */
 	uint64_t lookups;	       /* the kernel's references */
 	unsigned int refs;	       /* ours */
 	int directory;		       /* O_PATH descriptor or -1 */
@@ -62,6 +63,7 @@ struct nodes {
 	struct node *by_inode;
 	struct node_name *by_name;
 	struct node *root;
+	struct node *all; /* every node there is */
 	uint64_t next_generation;
 	unsigned int depth; /* of checkpoints */
 	struct gate *gate;
@@ -77,6 +79,7 @@ struct place {
 
 /* `root` is an O_PATH descriptor of the export; it stays the caller's. 0 or -errno. */
 int nodes_init(struct nodes *nodes, struct gate *gate, int root, unsigned int depth);
+/* Frees every node, whoever still refers to it: the session is over, and the kernel forgets nothing one by one. */
 void nodes_destroy(struct nodes *nodes);
 
 /* Attributes of `name` in the directory `fd`, not following symlinks ("" for itself); born is 0 where the file system has no birth times. */
