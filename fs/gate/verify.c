@@ -242,6 +242,6 @@ int gate_read_fault(struct gate *gate, const struct gate_sealed *sealed, size_t 
 	if (fault == TREE_FAULT_TREE)
 		snprintf(what, sizeof(what), "its Merkle tree beside the seal is damaged at block %llu", (unsigned long long)block);
 	else
-		snprintf(what, sizeof(what), "its block %llu (of %u bytes) differs", (unsigned long long)block, DIGEST_BLOCK_SIZE);
+		snprintf(what, sizeof(what), "its block %llu (of %d bytes) differs", (unsigned long long)block, DIGEST_BLOCK_SIZE);
 	return contradicted(gate, sealed, index, what);
 }

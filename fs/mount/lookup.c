@@ -139,7 +139,7 @@ static mode_t promised_top(const struct gate_view *view, const struct gate_calle
 static int look_up_as_it_is(struct mount *mount, struct node *parent, const char *name, struct gate_checkpoint *checkpoint,
 			    const struct gate_caller *caller, struct fuse_entry_param *entry)
 {
-	struct gate_view view;
+	struct gate_view view = {.sealed = NULL};
 
 	int error = gate_enter(mount->gate, checkpoint, caller, GATE_LOOK, "", NULL, NULL, &view);
 	if (!error && view.answer == GATE_SEALED)
