@@ -18,10 +18,18 @@ static void drop_seal(struct gate_checkpoint *checkpoint)
 	checkpoint->damage = NULL;
 }
 
-static bool same_end(const struct state *a, const struct state *b)
+/* Is it sealed as it was? A copy has no record here: its seal file says. */
+static bool same_seal(struct gate_checkpoint *checkpoint, const struct state *fresh)
 {
-	return a->kind == b->kind && a->generation == b->generation && a->has_end && b->has_end &&
-	       !strcmp(a->end.token, b->end.token);
+	const struct state *known = &checkpoint->state;
+	struct digest root;
+
+	if (known->kind != fresh->kind || known->generation != fresh->generation || known->has_end != fresh->has_end)
+		return false;
+	if (known->has_end)
+		return !strcmp(known->end.token, fresh->end.token);
+	return checkpoint->sealed && fresh->travelled &&
+	       !seal_root(&checkpoint->gate->options.store, checkpoint->path, fresh, &root) && digest_equal(&root, &checkpoint->sealed->root);
 }
 
 int gate_reread_(struct gate_checkpoint *checkpoint)
@@ -33,7 +41,7 @@ int gate_reread_(struct gate_checkpoint *checkpoint)
 	struct state *old = &checkpoint->state;
 	bool known = checkpoint->state_known;
 
-	if (!known || !same_end(old, &fresh))
+	if (!known || !same_seal(checkpoint, &fresh))
 		drop_seal(checkpoint);
 	if (!known || old->generation != fresh.generation || old->has_end != fresh.has_end)
 		checkpoint->lost = false;
