@@ -1,6 +1,7 @@
 # make            build sealfs, sealctl
 # make check      install what the tests need (Debian, as root), build, run unit and mount tests
 # make demo       two real PyTorch trials, child before parent
+# make fuzz       libFuzzer over all parsers, FUZZ_SECONDS each (clang)
 # make install    DESTDIR, PREFIX
 # V=1 shows the commands; CC, CFLAGS, LDFLAGS, SANITIZE=address,undefined as usual
 
@@ -26,6 +27,7 @@ MOUNT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/mount/*.c))
 SEALCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/sealctl/*.c))
 UNIT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FAULT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fault/test_*.c))
+FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 HELPER_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mount/*.c))
 
 PROGRAMS := $(BUILD)/sealfs $(BUILD)/sealctl
@@ -51,6 +53,12 @@ $(HELPER_BIN): $(BUILD)/%: $(BUILD)/%.o
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
+# with libFuzzer its own main(), otherwise one that replays the corpus
+FUZZ_MAIN := $(if $(findstring fuzzer,$(SANITIZE)),,$(BUILD)/tests/fuzz/replay.o)
+$(FUZZ_BIN): $(BUILD)/%: $(BUILD)/%.o $(FUZZ_MAIN) $(BUILD)/libseal.a
+	@echo "  LD   $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
 # objects are built anew when the flags change
 $(BUILD)/flags: FORCE
 	@mkdir -p $(BUILD); printf '%s\n' '$(CC) $(subst ','\'',$(ALL_CFLAGS))' | cmp -s - $@ || printf '%s\n' '$(CC) $(subst ','\'',$(ALL_CFLAGS))' >$@
@@ -59,7 +67,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@echo "  CC   $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 
-test-programs: $(PROGRAMS) $(UNIT_BIN) $(FAULT_BIN) $(HELPER_BIN)
+test-programs: $(PROGRAMS) $(UNIT_BIN) $(FAULT_BIN) $(HELPER_BIN) $(FUZZ_BIN)
 
 deps:
 	$(Q)tests/install-deps build test
@@ -67,6 +75,12 @@ check:
 	$(Q)tests/install-deps build test
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) test-programs
 	$(Q)BUILD=$(BUILD) tests/run
+FUZZ_SECONDS ?= 60
+fuzz:
+	$(Q)tests/install-deps build ci
+	$(Q)$(MAKE) --no-print-directory CC=clang SANITIZE=fuzzer,address,undefined CFLAGS='-O1 -g -fno-sanitize-recover=all' BUILD=$(BUILD)-fuzz fuzz-programs
+	$(Q)BUILD=$(BUILD)-fuzz tests/fuzz/run $(FUZZ_SECONDS)
+fuzz-programs: $(FUZZ_BIN)
 demo:
 	$(Q)tests/install-deps build demo
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) all
@@ -83,6 +97,6 @@ clean:
 	rm -rf $(BUILD)
 
 FORCE:
-.PHONY: all deps check demo install clean test-programs FORCE
+.PHONY: all deps check fuzz fuzz-programs demo install clean test-programs FORCE
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
