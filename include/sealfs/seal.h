@@ -92,15 +92,24 @@ int seal_root(const struct store *store, const char *path, const struct state *s
 /* Where and how content contradicts a manifest. */
 struct seal_fault {
 	const char *path; /* relative to the checkpoint */
-	const char *why;  /* "content differs", "size differs", "missing", "not in the manifest", "type differs", "mode differs", "target differs" */
-	uint64_t first_block, last_block; /* 4096-byte blocks that are known to differ, when the content differs and it is known; else 0, 0 */
+	const char *why;  /* "content differs", "size differs", "missing", "not in the manifest", "type differs", "mode differs", "target differs",
+			   * or "can not be read": then `error` says why not */
+	bool blocks_known; /* the content differs, and a tree (tree.h) told where: */
+	uint64_t first_block, last_block; /* the first and last 4096-byte block that differ; else 0, 0 */
+	int error;	   /* errno, or 0 */
 };
 
 /*
  * Checks everything of the checkpoint at `dirfd`/`name` against `manifest`: presence, type, size, executable bit, target, content; and that there is nothing
- * else (except live and hidden names). Calls `fault` for each contradiction and goes on. Returns the number of faults or -errno.
+ * else (except live and hidden names). Calls `fault` from the caller's thread for each contradiction, sorted by path, when all has been looked at.
+ * `threads` are at work at once, on as many small files or on one large one; memory is bounded as in digest_file(), besides some 80 bytes an entry.
+ * Returns the number of faults, or -errno: -ECANCELED; what a file that can not be read gave (all others are checked and reported nevertheless).
  */
 int seal_verify(const struct store *store, int dirfd, const char *name, const struct manifest *manifest, char *const *live, unsigned int threads,
 		const struct digest_progress *progress, void (*fault)(void *arg, const struct seal_fault *fault), void *arg);
+
+/* The same without content: no file is opened. */
+int seal_verify_quick(const struct store *store, int dirfd, const char *name, const struct manifest *manifest, char *const *live,
+		      void (*fault)(void *arg, const struct seal_fault *fault), void *arg);
 
 #endif
