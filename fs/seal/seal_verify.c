@@ -37,7 +37,8 @@ static int compare_missing(struct verification *v, const struct manifest_entry *
 	return 0;
 }
 
-static void compare_file(struct verification *v, const struct manifest_entry *sealed, const struct manifest_entry *there)
+static void compare_file(struct verification *v, const struct manifest_entry *sealed,
+			 const struct manifest_entry *there)
 {
 	struct seal_item *item = add_item(v, sealed->path, sealed->size == there->size ? NULL : "size differs");
 

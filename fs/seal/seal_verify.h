@@ -11,8 +11,8 @@
 struct seal_item {
 	const char *path;
 	const struct manifest_entry *sealed; /* set while the content is still to be compared */
-	const char *why;		     /* NULL: nothing is wrong */
-	uint64_t tree_base;		     /* where its hashes begin in the tree file */
+	const char *why;                     /* NULL: nothing is wrong */
+	uint64_t tree_base;                  /* where its hashes begin in the tree file */
 	uint64_t first_block, last_block;
 	int error;
 	bool blocks_known, mode_differs;
@@ -27,7 +27,8 @@ struct seal_content {
 	size_t count;
 };
 
-/* Compares the content of all items that have `sealed` set. A file that can not be read is noted in its item; -ECANCELED, -ENOMEM. */
+/* Compares the content of all items that have `sealed` set. A file that can not be read is noted in its item;
+ * -ECANCELED, -ENOMEM. */
 int seal_verify_content(struct seal_content *content);
 
 #endif

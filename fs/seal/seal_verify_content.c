@@ -7,7 +7,8 @@
 #include <pthread.h>
 #include <signal.h>
 
-#define SMALL_FILE (8u << 20) /* bytes: up to here one thread a file, since starting threads costs more than it saves */
+#define SMALL_FILE (8u << 20) /* bytes: up to here one thread a file, since starting threads costs more than it saves  \
+			       */
 #define HELPERS_MAX 255
 
 struct pool {
@@ -28,8 +29,8 @@ static void locate_difference(const struct seal_content *content, struct seal_it
 	/* A single block needs no tree. */
 	if (content->tree < 0 && sealed->size > DIGEST_BLOCK_SIZE)
 		return;
-	if (tree_compare(content->place.store, fd, content->tree, item->tree_base, sealed->size, &sealed->digest, threads,
-			 &quiet, &first, &last) < 0 ||
+	if (tree_compare(content->place.store, fd, content->tree, item->tree_base, sealed->size, &sealed->digest,
+			 threads, &quiet, &first, &last) < 0 ||
 	    first > last)
 		return;
 	item->blocks_known = true;
@@ -127,7 +128,8 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* Signals are for the process's own threads. Fewer helpers than wished are no error: the caller's thread does the rest. */
+/* Signals are for the process's own threads. Fewer helpers than wished are no error: the caller's thread does the rest.
+ */
 static unsigned int start_helpers(struct pool *pool, pthread_t helpers[HELPERS_MAX], size_t count)
 {
 	sigset_t all, before;

@@ -82,6 +82,20 @@ static const struct command commands[] = {
 	 "\n"
 	 "      --json   print a JSON array\n"
 	 "  -h, --help   show this help\n"},
+	{"verify", "check that sealed checkpoints are what was sealed", cmd_verify,
+	 "Usage: sealctl verify [--json] [--quick] [--live GLOB]... PATH|EXPORT|MOUNT...\n"
+	 "\n"
+	 "Checks sealed checkpoints against their seals: the checkpoint PATH, all of an\n"
+	 "export or mount, or a copy that was made with its seal.\n"
+	 "\n"
+	 "      --quick       all but the content: what is there, types, sizes, modes,\n"
+	 "                    targets, and the manifest\n"
+	 "      --live GLOB   files of this name are not sealed, besides those that the\n"
+	 "                    export's configuration names; may be given several times\n"
+	 "      --json        print a JSON object\n"
+	 "  -h, --help        show this help\n"
+	 "\n"
+	 "Exit status: 0 all are good, 5 verification failed.\n"},
 	{"rm", "remove checkpoints with their data", cmd_rm,
 	 "Usage: sealctl rm PATH...\n"
 	 "\n"

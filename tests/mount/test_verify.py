@@ -1,0 +1,406 @@
+#!/usr/bin/python3
+# time limit: 240
+"""sealctl verify, manifest and lineage: on exports, through mounts, and on copies with nothing of sealfs around."""
+
+import ctypes
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+from harness import ALL_MODES, DAEMON, PATIENCE, USER, SealfsTest, environment, escape, in_modes, main, pattern
+
+GOOD, ERROR, USAGE, MISMATCH = 0, 1, 2, 5
+BLOCK = 4096
+
+
+class Sealed(SealfsTest):
+    """One checkpoint of several files, and one of a single file, sealed straight on the export."""
+
+    def setUp(self):
+        super().setUp()
+        self.ctl("init", self.export, uid=self.mode.owner)
+        self.fill(self.exported("t4"))
+        with open(self.exported("one.pt"), "wb") as file:
+            file.write(pattern(10000, 7))
+        self.give(self.exported("one.pt"))
+        self.ctl("seal", self.exported("t4"), self.exported("one.pt"))
+
+    def fill(self, top):
+        os.makedirs(top + "/sub/deep")
+        for name, size in (("model.pt", 10 * BLOCK + 1), ("empty", 0), ("sub/opt.pt", 20), ("sub/deep/x y\n\\z", 5)):
+            with open(os.path.join(top, name), "wb") as file:
+                file.write(pattern(size, size))
+        with open(os.fsencode(top) + b"/raw\xff", "wb") as file:
+            file.write(b"bytes")
+        os.chmod(top + "/sub/opt.pt", 0o755)
+        os.symlink("model.pt", top + "/latest")
+        self.give(top)
+
+    def json(self, *arguments, expect=GOOD, **more):
+        return json.loads(self.ctl("verify", "--json", *arguments, expect=expect, **more).out)
+
+    def faults(self, path, *options):
+        """[(path, why, first block, last block)] of a checkpoint that is not good."""
+        (one,) = self.json(*options, path, expect=MISMATCH)["checkpoints"]
+        self.assertIs(one["ok"], False)
+        return [(fault["path"], fault["why"], fault["first_block"], fault["last_block"]) for fault in one["faults"]]
+
+    def copy_to(self, name):
+        place = os.path.join(self.tmp, name)
+        os.mkdir(place)
+        os.chmod(place, 0o777)
+        return place
+
+
+@in_modes(DAEMON, USER)
+class Verify(Sealed):
+    def test_good(self):
+        result = self.ctl("verify", self.exported("t4"))
+        self.assertRegex(result.out, r"(?m)^good +%s  sha256:[0-9a-f]{64}  5 files, 41\.0 kB$" % re.escape(self.exported("t4")))
+        self.assertRegex(result.out, r"(?m)^1 checkpoint: 1 good; 5 files, 41\.0 kB, \d+\.\d s, \S+ \S+/s$")
+        self.assertEqual(result.err, "")
+
+    def test_whole_export_with_all_states(self):
+        os.mkdir(self.exported("plain"))
+        os.mkdir(self.exported("bad"))
+        self.give(self.exported("bad"))
+        self.reserve(self.exported("pending"))
+        self.reserve(self.exported("failed"))
+        self.ctl("abandon", self.exported("failed"))
+        result = self.ctl("verify", self.export)
+        self.assertEqual(re.findall(r"(?m)^good +(\S+)", result.out), [self.exported("one.pt"), self.exported("t4")])
+        self.assertIn("; not sealed and left out: ", result.out)
+        whole = self.json(self.export)
+        self.assertEqual(whole["skipped"], {"plain": 2, "pending": 1, "failed": 1})
+        self.assertEqual((whole["good"], whole["failed"], whole["errors"]), (2, 0, 0))
+
+    def test_json(self):
+        whole = self.json(self.exported("t4"), self.exported("one.pt"))
+        self.assertEqual(set(whole), {"checkpoints", "ok", "quick", "good", "failed", "errors", "files", "bytes", "skipped", "seconds"})
+        self.assertEqual((whole["ok"], whole["quick"], whole["files"], whole["bytes"]), (True, False, 6, 10 * BLOCK + 1 + 20 + 5 + 5 + 10000))
+        self.assertGreaterEqual(whole["seconds"], 0)
+        one, single = whole["checkpoints"]
+        self.assertEqual(set(one), {"path", "export", "ok", "against", "root", "files", "bytes", "error", "faults"})
+        self.assertEqual((one["path"], one["export"], one["ok"], one["against"], one["files"], one["error"], one["faults"]),
+                         ("t4", self.export, True, "record", 5, None, []))
+        self.assertEqual(single["path"], "one.pt")
+        self.assertEqual(one["root"], self.status(self.exported("t4"))["root"])
+
+    def test_each_kind_of_tampering_is_told_by_its_path(self):
+        top = self.exported("t4")
+
+        def spoil(name, at=0):
+            with open(os.path.join(top, name), "r+b") as file:
+                file.seek(at)
+                byte = file.read(1)
+                file.seek(at)
+                file.write(bytes([byte[0] ^ 1]))
+
+        def replace(name, make):
+            os.unlink(os.path.join(top, name))
+            make(os.path.join(top, name))
+
+        odd = "sub/deep/" + escape("x y\n\\z")
+        kinds = [
+            (lambda: spoil("model.pt", 3 * BLOCK + 5), [("model.pt", "content differs", 3, 3)]),
+            (lambda: (spoil("model.pt", 3 * BLOCK), spoil("model.pt", 10 * BLOCK)), [("model.pt", "content differs", 3, 10)]),
+            (lambda: spoil("sub/deep/x y\n\\z"), [(odd, "content differs", 0, 0)]),
+            (lambda: os.truncate(top + "/model.pt", 5), [("model.pt", "size differs", None, None)]),
+            (lambda: os.truncate(top + "/empty", 1), [("empty", "size differs", None, None)]),
+            (lambda: os.chmod(top + "/sub/opt.pt", 0o644), [("sub/opt.pt", "mode differs", None, None)]),
+            (lambda: os.unlink(top + "/sub/opt.pt"), [("sub/opt.pt", "missing", None, None)]),
+            (lambda: shutil.rmtree(top + "/sub/deep"), [("sub/deep", "missing", None, None), (odd, "missing", None, None)]),
+            (lambda: open(top + "/sub/more", "w").close(), [("sub/more", "not in the manifest", None, None)]),
+            (lambda: replace("latest", lambda path: os.symlink("other.pt", path)), [("latest", "target differs", None, None)]),
+            (lambda: replace("model.pt", lambda path: os.symlink("/etc/passwd", path)), [("model.pt", "type differs", None, None)]),
+            (lambda: replace("model.pt", os.mkfifo), [("model.pt", "type differs", None, None)]),
+            (lambda: replace("model.pt", os.mkdir), [("model.pt", "type differs", None, None)]),
+            (lambda: os.unlink(os.fsencode(top) + b"/raw\xff"), [(r"raw\xff", "missing", None, None)]),
+            (lambda: spoil(".seal/manifest", 40), [(".seal", "the manifest does not match the root digest", None, None)]),
+            (lambda: spoil(".seal/seal", 40), [(".seal", "the seal is not the one that was recorded", None, None)]),
+            (lambda: os.unlink(top + "/.seal/seal"), [(".seal", "the seal is missing", None, None)]),
+            (lambda: shutil.rmtree(top + "/.seal"), [(".seal", "the seal is missing", None, None)]),
+            (lambda: shutil.rmtree(top), [(".seal", "the data is missing", None, None)]),
+            (lambda: replace(".seal/manifest", os.mkfifo), [(".seal", "the manifest is not a regular file", None, None)]),
+        ]
+        safe = self.exported(".safe")
+        shutil.copytree(top, safe, symlinks=True)
+        for number, (damage, expected) in enumerate(kinds):
+            with self.subTest(number, expected=expected):
+                damage()
+                self.assertEqual(self.faults(top), expected)
+                result = self.ctl("verify", top, expect=MISMATCH)
+                self.assertRegex(result.out, r"(?m)^FAILED ")
+                for path, why, first, last in expected:
+                    blocks = "" if first is None else ", blocks %d-%d" % (first, last)
+                    self.assertIn("        %s: %s%s\n" % (path, why, blocks), result.out)
+            shutil.rmtree(top, ignore_errors=True)
+            shutil.copytree(safe, top, symlinks=True)
+            self.give(top)
+            self.json(top)
+
+    def test_where_content_differs_is_not_known_without_the_tree(self):
+        with open(self.exported("t4/model.pt"), "r+b") as file:
+            file.write(b"!")
+        os.unlink(self.exported("t4/.seal/tree"))
+        self.assertEqual(self.faults(self.exported("t4")), [("model.pt", "content differs", None, None)])
+        self.assertIn("        model.pt: content differs\n", self.ctl("verify", self.exported("t4"), expect=MISMATCH).out)
+
+    def test_damaged_state(self):
+        (record,) = [name for name in os.listdir(self.exported(".sealfs/state/t4")) if name.endswith(".end")]
+        with open(self.exported(".sealfs/state/t4", record), "a") as file:
+            file.write("more")
+        ((path, why, _, _),) = self.faults(self.exported("t4"))
+        self.assertEqual(path, ".")
+        self.assertIn(record, why)
+        self.assertEqual(self.json(self.export, expect=MISMATCH)["failed"], 1)
+
+    def test_what_is_not_sealed(self):
+        os.mkdir(self.exported("plain"))
+        self.reserve(self.exported("pending"))
+        self.reserve(self.exported("failed"))
+        self.ctl("abandon", self.exported("failed"))
+        for name, word in (("plain", "plain"), ("pending", "pending"), ("failed", "failed"), ("nothing", "nothing")):
+            with self.subTest(name):
+                result = self.ctl("verify", self.exported(name), expect=ERROR)
+                self.assertRegex(result.err, r"(?m)^sealctl: cannot verify '%s': .*%s.*; " % (re.escape(self.exported(name)), word))
+                (one,) = self.json(self.exported(name), expect=ERROR)["checkpoints"]
+                self.assertIn(word, one["error"])
+
+    def test_worst_of_several_decides(self):
+        os.mkdir(self.exported("plain"))
+        with open(self.exported("one.pt"), "r+b") as file:
+            file.write(b"!")
+        result = self.ctl("verify", self.exported("one.pt"), self.exported("plain"), "/nowhere", self.exported("t4"), expect=MISMATCH)
+        self.assertEqual(len(re.findall(r"(?m)^(good|FAILED) ", result.out)), 2)
+        self.assertIn("3 checkpoints: 1 good, 1 FAILED, 1 not verified; ", result.out)
+        self.ctl("verify", self.exported("plain"), self.exported("t4"), expect=ERROR)
+
+    def test_usage(self):
+        for arguments in ([], ["--nonsense", "x"], ["--live"], ["--json"]):
+            self.ctl("verify", *arguments, expect=USAGE)
+        for path in ("/nowhere", self.exported("t4/model.pt"), "/etc/passwd", self.tmp):
+            self.ctl("verify", path, expect=ERROR)
+
+    def test_live_files(self):
+        with open(self.exported("t4/events.1"), "w") as file:
+            file.write("x")
+        self.assertEqual(self.faults(self.exported("t4")), [("events.1", "not in the manifest", None, None)])
+        self.json("--live", "nothing", "--live", "events.*", self.exported("t4"))
+
+    def test_many_files_in_parallel(self):
+        os.mkdir(self.exported("many"))
+        for number in range(600):
+            with open(self.exported("many/f%03d" % number), "wb") as file:
+                file.write(pattern(100 + number, number))
+        self.give(self.exported("many"))
+        self.ctl("seal", self.exported("many"))
+        self.json(self.exported("many"))
+        for number in range(0, 600, 50):
+            with open(self.exported("many/f%03d" % number), "r+b") as file:
+                file.write(b"!!!")
+        self.assertEqual([fault[0] for fault in self.faults(self.exported("many"))], ["f%03d" % number for number in range(0, 600, 50)])
+
+
+@in_modes(DAEMON, USER)
+class Quick(Sealed):
+    def test_tells_all_but_content(self):
+        with open(self.exported("t4/model.pt"), "r+b") as file:
+            file.write(b"!")
+        result = self.ctl("verify", "--quick", self.exported("t4"))
+        self.assertIn(", content not read, ", result.out)
+        os.chmod(self.exported("t4/sub/opt.pt"), 0o644)
+        os.truncate(self.exported("t4/model.pt"), 3)
+        self.assertEqual(self.faults(self.exported("t4"), "--quick"),
+                         [("model.pt", "size differs", None, None), ("sub/opt.pt", "mode differs", None, None)])
+        with open(self.exported("t4/.seal/manifest"), "a") as file:
+            file.write("x")
+        self.assertEqual([fault[0] for fault in self.faults(self.exported("t4"), "--quick")], [".seal"])
+
+    def opened(self, *options):
+        """The names of the checkpoint's own files that it opens: inotify tells."""
+        in_open = 0x20
+        library = ctypes.CDLL(None, use_errno=True)
+        watch = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.assertGreaterEqual(watch, 0)
+        self.assertGreaterEqual(library.inotify_add_watch(watch, os.fsencode(self.exported("t4")), in_open), 0)
+        self.ctl("verify", *options, self.exported("t4"))
+        data, names = os.read(watch, 1 << 16), set()
+        os.close(watch)
+        while data:
+            size = int.from_bytes(data[12:16], "little")
+            names.add(data[16:16 + size].rstrip(b"\0").decode(errors="surrogateescape"))
+            data = data[16 + size:]
+        return names
+
+    def test_opens_no_file(self):
+        self.assertIn("model.pt", self.opened())
+        self.assertFalse({"model.pt", "empty"} & self.opened("--quick"))
+
+
+@in_modes(*ALL_MODES)
+class ThroughMount(Sealed):
+    def test_path_and_mount(self):
+        self.mount()
+        whole = self.json(self.point + "/t4")
+        (one,) = whole["checkpoints"]
+        self.assertEqual((one["path"], one["mount"], one["ok"]), ("t4", self.point, True))
+        result = self.ctl("verify", self.point)
+        self.assertIn("good    %s  sha256:" % (self.point + "/t4"), result.out)
+        self.assertIn("2 checkpoints: 2 good; ", result.out)
+
+    def test_damage_behind_the_mount(self):
+        self.mount()
+        with open(self.exported("t4/model.pt"), "r+b") as file:
+            file.write(b"!")
+        self.assertEqual(self.faults(self.point + "/t4"), [("model.pt", "content differs", 0, 0)])
+        self.assertEqual(self.json(self.point, expect=MISMATCH)["failed"], 1)
+
+    def test_open_checkpoint_does_not_hang(self):
+        self.mount()
+        writer = self.agent("writer")
+        writer("os.mkdir(d); open(d + '/a', 'w').write('x')", d=self.point + "/new")
+        result = self.ctl("verify", self.point + "/new", expect=ERROR)
+        self.assertRegex(result.err, "'%s/new': it is open" % re.escape(self.point))
+        self.assertEqual(self.json(self.point)["skipped"], {"open": 1})
+
+    def test_export_that_is_not_there(self):
+        mount = self.mount()
+        os.rename(self.export, self.export + ".moved")
+        try:
+            for path in (self.point, self.point + "/t4"):
+                result = self.ctl("verify", path, expect=ERROR)
+                self.assertIn("the export of this mount, '%s', cannot be reached from here; " % self.export, result.err)
+            os.mkdir(self.export)
+            os.chmod(self.export, 0o755)
+            self.assertIn("cannot be reached", self.ctl("verify", self.point, expect=ERROR).err)
+            os.rmdir(self.export)
+        finally:
+            os.rename(self.export + ".moved", self.export)
+        self.json(self.point)
+        mount.unmount()
+
+
+@in_modes(DAEMON, USER)
+class Copies(Sealed):
+    def check_copy(self, place):
+        for name, files in (("t4", 5), ("one.pt", 1)):
+            result = self.ctl("verify", os.path.join(place, name))
+            self.assertRegex(result.out, r"good .*%s  sha256:\w+  %d file.*, checked against the seal beside it" % (name, files))
+        (one,) = self.json(place + "/t4/")["checkpoints"]
+        self.assertEqual((one["path"], one["copy"], one["against"]), ("t4", place, "seal"))
+        self.assertEqual(self.json(place)["good"], 2)
+        with open(place + "/t4/sub/opt.pt", "r+b") as file:
+            file.write(b"!")
+        with open(place + "/one.pt", "r+b") as file:
+            file.seek(9000)
+            file.write(b"!")
+        self.assertEqual(self.faults(place + "/t4"), [("sub/opt.pt", "content differs", 0, 0)])
+        self.assertEqual(self.faults(place + "/one.pt"), [(".", "content differs", 2, 2)])
+        self.assertEqual(self.json(place, expect=MISMATCH)["failed"], 2)
+
+    def run_copy(self, *argv):
+        result = self.run_program(argv, cwd=self.export)
+        self.assertEqual(result.status, 0, result)
+
+    def test_by_cp(self):
+        place = self.copy_to("cp")
+        self.run_copy("cp", "-a", "t4", "one.pt", ".one.pt.seal", place)
+        self.check_copy(place)
+
+    def test_by_rsync(self):
+        if not shutil.which("rsync"):
+            self.skipTest("no rsync")
+        place = self.copy_to("rsync")
+        self.run_copy("rsync", "-a", "t4", "one.pt", ".one.pt.seal", place)
+        self.check_copy(place)
+
+    def test_by_tar(self):
+        place = self.copy_to("tar")
+        self.run_copy("tar", "-cf", place + "/archive.tar", "t4", "one.pt", ".one.pt.seal")
+        self.run_copy("tar", "-xf", place + "/archive.tar", "-C", place)
+        os.unlink(place + "/archive.tar")
+        self.check_copy(place)
+
+    def test_under_another_name_and_from_a_symlink_and_in_place(self):
+        place = self.copy_to("named")
+        self.run_copy("cp", "-a", "t4", place + "/other")
+        os.symlink(place + "/other", place + "/link")
+        self.json(place + "/link")
+        result = self.run_program([self.sealctl_path, "verify", "."], cwd=place + "/other")
+        self.assertEqual(result.status, GOOD, result)
+
+    def test_inside_an_export(self):
+        place = self.exported("backup")
+        os.mkdir(place)
+        os.chmod(place, 0o777)
+        self.run_copy("cp", "-a", "t4", place)
+        (one,) = self.json(place + "/t4")["checkpoints"]
+        self.assertEqual((one["copy"], one["ok"]), (place, True))
+        # at the depth of checkpoints it is one of the export's, which has no record of it
+        self.run_copy("cp", "-a", "t4", "t5")
+        (one,) = self.json(self.exported("t5"))["checkpoints"]
+        self.assertEqual((one["export"], one["against"]), (self.export, "seal"))
+        self.assertEqual(self.json(self.export)["good"], 3)
+
+    def test_without_its_seal(self):
+        place = self.copy_to("bare")
+        self.run_copy("cp", "-a", "one.pt", place)
+        result = self.ctl("verify", place + "/one.pt", expect=ERROR)
+        self.assertIn("'.one.pt.seal' was looked for", result.err)
+        result = self.ctl("verify", place, expect=ERROR)
+        self.assertIn("neither in '.seal' in it", result.err)
+
+    def test_forged_seal(self):
+        place = self.copy_to("forged")
+        self.run_copy("cp", "-a", "t4", place)
+        with open(place + "/t4/.seal/seal", "r+b") as file:
+            text = file.read().replace(b"files: 5", b"files: 6")
+            file.seek(0)
+            file.write(text)
+        self.ctl("verify", place + "/t4", expect=MISMATCH)
+
+
+@in_modes(USER)
+class Terminal(Sealed):
+    def start(self, *arguments):
+        """sealctl with a terminal for its standard error, which is read by the caller."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen([self.sealctl_path, "verify", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave,
+                                   env=environment(), start_new_session=True, restore_signals=True)
+        os.close(slave)
+        return process, master
+
+    def make_large(self, size):
+        with open(self.exported("large"), "wb") as file:
+            file.truncate(size)
+        self.ctl("seal", self.exported("large"))
+
+    def test_progress_and_interrupt(self):
+        self.make_large(3 << 30)
+        process, master = self.start(self.exported("large"))
+        shown = os.read(master, 65536)
+        self.assertRegex(shown.decode(), r"verifying +\d+%, [\d.]+ \w+ of 3\.2 GB")
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)
+        self.assertEqual(process.returncode, -signal.SIGINT)
+        self.assertLess(time.monotonic() - began, 2)
+        rest = os.read(master, 65536).decode()
+        self.assertIn("interrupted", rest.split("\r\x1b[K")[-1])
+        self.assertEqual(process.stdout.read(), b"")
+        process.stdout.close()
+        os.close(master)
+
+    def test_without_terminal_nothing_is_drawn(self):
+        self.make_large(256 << 20)
+        self.assertEqual(self.ctl("verify", self.exported("large")).err, "")
+
+
+if __name__ == "__main__":
+    main()
