@@ -366,6 +366,63 @@ class Copies(Sealed):
         self.ctl("verify", place + "/t4", expect=MISMATCH)
 
 
+@in_modes(*ALL_MODES)
+class Manifest(Sealed):
+    def stored(self, name):
+        with open(self.exported(name), "rb") as file:
+            return file.read().decode(errors="surrogateescape")
+
+    def test_is_printed_as_it_is_stored(self):
+        self.assertEqual(self.ctl("manifest", self.exported("t4")).out, self.stored("t4/.seal/manifest"))
+        self.assertEqual(self.ctl("manifest", self.exported("one.pt")).out, self.stored(".one.pt.seal/manifest"))
+        self.mount()
+        self.assertEqual(self.ctl("manifest", self.point + "/t4").out, self.stored("t4/.seal/manifest"))
+
+    def test_of_a_copy(self):
+        shutil.copytree(self.exported("t4"), self.tmp + "/t4", symlinks=True)
+        self.assertEqual(self.ctl("manifest", self.tmp + "/t4").out, self.stored("t4/.seal/manifest"))
+
+    def files(self):
+        top = os.fsencode(self.exported("t4"))
+        found = [os.path.relpath(os.path.join(where, name), top) for where, names, files in os.walk(top) for name in files]
+        return sorted(name for name in found if not name.startswith(b".seal/") and not os.path.islink(os.path.join(top, name)))
+
+    def test_fsverity_equals_the_tool(self):
+        if not shutil.which("fsverity"):
+            self.skipTest("no fsverity")
+        theirs = self.run_program(["fsverity", "digest", *self.files()], cwd=self.exported("t4"))
+        self.assertEqual(theirs.status, 0, theirs)
+        self.assertEqual(self.ctl("manifest", "--fsverity", self.exported("t4")).out, theirs.out)
+        theirs = self.run_program(["fsverity", "digest", "one.pt"], cwd=self.export)
+        self.assertEqual(self.ctl("manifest", "--fsverity", self.exported("one.pt")).out, theirs.out)
+
+    def test_json(self):
+        whole = json.loads(self.ctl("manifest", "--json", self.exported("t4")).out)
+        self.assertEqual(set(whole), {"path", "root", "entries"})
+        self.assertEqual((whole["path"], whole["root"]), ("t4", self.status(self.exported("t4"))["root"]))
+        entries = {entry["path"]: entry for entry in whole["entries"]}
+        self.assertEqual(entries["sub"], {"path": "sub", "type": "dir", "size": 0})
+        self.assertEqual(entries["latest"], {"path": "latest", "type": "symlink", "size": 8, "target": "model.pt"})
+        self.assertIs(entries["sub/opt.pt"]["executable"], True)
+        self.assertRegex(entries["model.pt"]["digest"], r"^sha256:[0-9a-f]{64}$")
+        self.assertIn(escape("sub/deep/x y\n\\z"), entries)
+        self.assertIn(r"raw\xff", entries)
+
+    def test_refusals(self):
+        os.mkdir(self.exported("plain"))
+        for path, status in ((self.exported("plain"), ERROR), (self.export, ERROR), ("/nowhere", ERROR)):
+            result = self.ctl("manifest", path, expect=status)
+            self.assertIn("sealctl: cannot show the manifest of '%s': " % path, result.err)
+            self.assertEqual(result.out, "")
+        with open(self.exported("t4/.seal/manifest"), "a") as file:
+            file.write("x")
+        result = self.ctl("manifest", self.exported("t4"), expect=MISMATCH)
+        self.assertIn("the manifest does not match the root digest", result.err)
+        self.assertEqual(result.out, "")
+        for arguments in ([], ["a", "b"], ["--json", "--fsverity", "a"], ["--nonsense", "a"]):
+            self.ctl("manifest", *arguments, expect=USAGE)
+
+
 @in_modes(USER)
 class Terminal(Sealed):
     def start(self, *arguments):

@@ -96,6 +96,15 @@ static const struct command commands[] = {
 	 "  -h, --help        show this help\n"
 	 "\n"
 	 "Exit status: 0 all are good, 5 verification failed.\n"},
+	{"manifest", "print what a sealed checkpoint consists of", cmd_manifest,
+	 "Usage: sealctl manifest [--json | --fsverity] PATH\n"
+	 "\n"
+	 "Prints the manifest of the sealed checkpoint PATH, which may be a copy, after\n"
+	 "checking it against the root digest.\n"
+	 "\n"
+	 "      --json       print a JSON object\n"
+	 "      --fsverity   print the files as 'fsverity digest' does in the checkpoint\n"
+	 "  -h, --help       show this help\n"},
 	{"rm", "remove checkpoints with their data", cmd_rm,
 	 "Usage: sealctl rm PATH...\n"
 	 "\n"
