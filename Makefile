@@ -25,6 +25,7 @@ SEAL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/seal/*.c))
 GATE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/gate/*.c))
 MOUNT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/mount/*.c))
 SEALCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/sealctl/*.c))
+SEALCTL_LIB_OBJ := $(filter-out %/main.o,$(SEALCTL_OBJ))
 UNIT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FAULT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fault/test_*.c))
 FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -35,23 +36,24 @@ PROGRAMS := $(BUILD)/sealfs $(BUILD)/sealctl
 all: $(PROGRAMS)
 
 $(BUILD)/sealfs: $(MOUNT_OBJ) $(BUILD)/libgate.a $(BUILD)/libseal.a
-$(BUILD)/sealctl: $(SEALCTL_OBJ) $(BUILD)/libseal.a
+$(BUILD)/sealctl: $(BUILD)/tools/sealctl/main.o $(BUILD)/libsealctl.a $(BUILD)/libseal.a
 $(PROGRAMS):
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $(BUILD)/libseal.a: $(SEAL_OBJ)
 $(BUILD)/libgate.a: $(GATE_OBJ)
+$(BUILD)/libsealctl.a: $(SEALCTL_LIB_OBJ)
 $(BUILD)/%.a:
 	@echo "  AR   $@"
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(UNIT_BIN) $(FAULT_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libgate.a $(BUILD)/libseal.a
+$(UNIT_BIN) $(FAULT_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libsealctl.a $(BUILD)/libgate.a $(BUILD)/libseal.a
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
-$(HELPER_BIN): $(BUILD)/%: $(BUILD)/%.o
+$(HELPER_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libseal.a
 	@echo "  LD   $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # with libFuzzer its own main(), otherwise one that replays the corpus
 FUZZ_MAIN := $(if $(findstring fuzzer,$(SANITIZE)),,$(BUILD)/tests/fuzz/replay.o)

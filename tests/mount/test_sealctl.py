@@ -38,11 +38,11 @@ class Usage(Commands):
     def test_help_lists_all_commands(self):
         for flag in ("--help", "-h"):
             result = self.ctl(flag)
-            for command in ("init", "run", "reserve", "seal", "abandon", "wait", "status", "verify", "manifest", "rm", "doctor"):
+            for command in ("init", "run", "reserve", "seal", "abandon", "wait", "status", "verify", "manifest", "lineage", "rm", "doctor"):
                 self.assertRegex(result.out, r"(?m)^\s+(sealctl )?%s\b" % command)
 
     def test_help_of_each_command(self):
-        for command in ("init", "run", "reserve", "seal", "abandon", "wait", "status", "verify", "manifest", "rm", "doctor"):
+        for command in ("init", "run", "reserve", "seal", "abandon", "wait", "status", "verify", "manifest", "lineage", "rm", "doctor"):
             with self.subTest(command):
                 result = self.ctl(command, "--help")
                 self.assertRegex(result.out, r"(?i)usage: sealctl %s" % command)

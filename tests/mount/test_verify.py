@@ -423,6 +423,231 @@ class Manifest(Sealed):
             self.ctl("manifest", *arguments, expect=USAGE)
 
 
+class Related(SealfsTest):
+    """Exports with checkpoints that list parents: made with the seal library, as a mount would that saw what was read."""
+
+    def setUp(self):
+        super().setUp()
+        self.ctl("init", "--depth", "2", self.export, uid=self.mode.owner)
+
+    def make(self, *words):
+        """[-t TRIAL] [-p PARENT]... PATH"""
+        for path in words:
+            os.makedirs(os.path.dirname(os.path.join(self.export, path)), exist_ok=True)
+        self.give(self.export)
+        result = self.run_program([os.path.join(os.path.dirname(self.sealctl_path), "seal_with_parents"), self.export, *words])
+        self.assertEqual(result.status, 0, result)
+
+    def family(self):
+        """r/a; r/b of a; r/c of a; r/d of b and c; r/e alone."""
+        self.make("-t", "first", "r/a", "-p", "r/a", "r/b", "-p", "r/a", "r/c", "-p", "r/b", "-p", "r/c", "-t", "NNI 4", "r/d", "r/e")
+
+    def remake(self, name, trial="again"):
+        self.ctl("rm", self.exported(name))
+        self.make("-t", trial, name)
+
+    def nodes(self, *arguments, expect=GOOD):
+        whole = json.loads(self.ctl("lineage", "--json", *arguments, expect=expect).out)
+        return {(node["path"], node["state"]): node for node in whole["nodes"]}
+
+
+@in_modes(DAEMON, USER)
+class Lineage(Related):
+    def shape(self, result):
+        """Without what stands behind the state."""
+        return [re.sub(r"^(\W*\S+  [a-z ]+?)(  .*)?$", r"\1", line) for line in result.out.splitlines()]
+
+    def test_ancestors(self):
+        self.family()
+        result = self.ctl("lineage", self.exported("r/d"))
+        self.assertEqual(self.shape(result), ["ancestors in '%s':" % self.export, "r/d  sealed", "├─ r/b  sealed", "│  └─ r/a  sealed", "└─ r/c  sealed",
+                                              "   └─ r/a  (see above)"])
+        self.assertRegex(result.out, r"(?m)^r/d  sealed  sha256:[0-9a-f]{12}…  NNI 4 on \S+, \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ, \d+ bytes$")
+        self.assertEqual(result.err, "")
+
+    def test_forest_with_all_states(self):
+        self.family()
+        self.reserve(self.exported("r/p"))
+        os.mkdir(self.exported("r/plain"))
+        result = self.ctl("lineage", self.export)
+        self.assertEqual(self.shape(result), ["lineage of '%s':" % self.export, "r/a  sealed", "├─ r/b  sealed", "│  └─ r/d  sealed", "└─ r/c  sealed",
+                                              "   └─ r/d  (see above)", "r/e  sealed", "r/p  pending"])
+
+    def test_through_a_mount(self):
+        self.family()
+        self.mount()
+        self.assertIn("ancestors in '%s':" % self.point, self.ctl("lineage", self.point + "/r/d").out)
+        self.assertIn("r/e  sealed", self.ctl("lineage", self.point).out)
+        self.assertIn("r/e  sealed", self.ctl("lineage", self.point + "/r").out)
+
+    def test_replaced_parent(self):
+        self.family()
+        was = self.status(self.exported("r/b"))["root"]
+        self.remake("r/b")
+        now = self.status(self.exported("r/b"))["root"]
+        result = self.ctl("lineage", self.exported("r/d"), expect=MISMATCH)
+        self.assertIn("├─ r/b  replaced since  %s…  (now %s…)\n" % (was[:19], now[:19]), result.out)
+        self.assertIn("1 listed parent was replaced since", result.err)
+        nodes = self.nodes(self.export, expect=MISMATCH)
+        listed = nodes["r/b", "replaced"]
+        self.assertEqual((listed["root"], listed["now"], listed["now_root"]), (was, "sealed", now))
+        self.assertEqual(nodes["r/b", "sealed"]["root"], now)
+        self.assertEqual([(parent["path"], parent["standing"]) for parent in nodes["r/d", "sealed"]["parents"]], [("r/b", "replaced"), ("r/c", "good")])
+        # the same content again is the same parent
+        self.ctl("rm", self.exported("r/b"))
+        self.make("-t", "t", "r/b")
+        self.ctl("lineage", self.exported("r/d"))
+
+    def test_parent_that_is_gone_or_not_sealed(self):
+        self.family()
+        self.ctl("rm", self.exported("r/b"), self.exported("r/c"))
+        self.reserve(self.exported("r/c"))
+        result = self.ctl("lineage", self.exported("r/d"))
+        self.assertEqual(self.shape(result)[1:], ["r/d  sealed", "├─ r/b  gone", "└─ r/c  not sealed"])
+        self.assertIn("  (now pending)", result.out)
+        nodes = self.nodes(self.export)
+        self.assertEqual({key for key in nodes}, {("r/a", "sealed"), ("r/d", "sealed"), ("r/e", "sealed"), ("r/c", "pending"), ("r/b", "gone"), ("r/c", "not-sealed")})
+
+    def test_damaged_seal(self):
+        self.family()
+        with open(self.exported("r/b/.seal/manifest"), "a") as file:
+            file.write("x")
+        result = self.ctl("lineage", self.export, expect=MISMATCH)
+        self.assertRegex(result.out, r"r/b  damaged  sha256:\w+…  the manifest does not match the root digest")
+        self.assertIn("1 checkpoint is damaged", result.err)
+
+    def test_copies(self):
+        self.family()
+        for name in ("a", "b", "d"):
+            shutil.copytree(self.exported("r", name), os.path.join(self.tmp, "copies", "my-" + name), symlinks=True)
+        result = self.ctl("lineage", self.tmp + "/copies")
+        self.assertEqual(self.shape(result), ["lineage of '%s/copies':" % self.tmp, "my-a  sealed", "└─ my-b  sealed", "   └─ my-d  sealed", "r/c  elsewhere",
+                                              "└─ my-d  (see above)"])
+        self.assertEqual(self.shape(self.ctl("lineage", self.tmp + "/copies/my-b"))[1:], ["my-b  sealed", "└─ r/a  elsewhere"])
+
+    def test_dot(self):
+        self.family()
+        text = self.ctl("lineage", "--dot", self.export).out
+        self.assertEqual(len(re.findall(r"(?m)^\tn\d+ \[label=", text)), 5)
+        self.assertEqual(len(re.findall(r"(?m)^\tn\d+ -> n\d+", text)), 4)
+        if shutil.which("dot"):
+            result = self.run_program(["dot", "-Tsvg"], input=text.encode())
+            self.assertEqual(result.status, 0, result)
+
+    def test_usage_and_errors(self):
+        for arguments in ([], ["--json", "--dot", "x"], ["--html"], ["--html", "x"], ["--nonsense", "x"]):
+            self.ctl("lineage", *arguments, expect=USAGE)
+        for path in ("/nowhere", self.exported("r/none"), self.tmp):
+            result = self.ctl("lineage", path, expect=ERROR)
+            self.assertIn("cannot show the lineage of '%s': " % path, result.err)
+
+    def test_page_is_written_whole_or_not_at_all(self):
+        self.family()
+        page = self.tmp + "/page.html"
+        self.ctl("lineage", "--html", page, self.export)
+        with open(page) as file:
+            first = file.read()
+        self.assertTrue(first.startswith("<!DOCTYPE html>") and first.endswith("</html>\n"))
+        self.assertEqual(oct(os.stat(page).st_mode & 0o777), "0o644")
+        self.ctl("lineage", "--html", page, "/nowhere", expect=ERROR)
+        with open(page) as file:
+            self.assertEqual(file.read(), first)
+        os.symlink(page, self.tmp + "/link.html")
+        self.make("r/new")
+        self.ctl("lineage", "--html", self.tmp + "/link.html", self.export)
+        self.assertTrue(os.path.islink(self.tmp + "/link.html"))
+        with open(page) as file:
+            self.assertIn("r/new", file.read())
+        for place in ("/dev/null", self.tmp, self.tmp + "/none/page.html"):
+            result = self.ctl("lineage", "--html", place, self.export, expect=ERROR)
+            self.assertIn("cannot write '%s': " % place, result.err)
+        self.assertEqual(sorted(name for name in os.listdir(self.tmp) if "page" in name), ["page.html"])
+
+    def test_page_needs_nothing_else(self):
+        self.family()
+        self.ctl("lineage", "--html", self.tmp + "/page.html", self.export)
+        with open(self.tmp + "/page.html") as file:
+            text = file.read()
+        self.assertEqual(re.findall(r"(?:https?:|//)[\w.]", text), [])
+        self.assertNotRegex(text, r"(?:src|href)=")
+
+
+@in_modes(DAEMON)
+class Browser(Related):
+    """The page in Chromium."""
+
+    def setUp(self):
+        super().setUp()
+        if not shutil.which("chromium"):
+            self.skipTest("no chromium")
+
+    def after(self, script, *paths, expect=GOOD):
+        """The document when the page was loaded and this script ran."""
+        page = self.tmp + "/page.html"
+        self.ctl("lineage", "--html", page, *(paths or [self.export]), expect=expect)
+        with open(page) as file:
+            text = file.read()
+        with open(page, "w") as file:
+            file.write(text.replace("</body>", "<script>window.addEventListener('load', () => {%s});</script></body>" % script))
+        result = self.run_program(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + self.tmp + "/profile",
+                                   "--virtual-time-budget=2000", "--dump-dom", "file://" + page], patience=3 * PATIENCE)
+        self.assertEqual(result.status, 0, result)
+        self.assertIn("</html>", result.out, result)
+        return result.out
+
+    def panel(self, document):
+        return re.search(r'(?s)<aside id="panel".*?</aside>', document).group(0)
+
+    def test_click_shows_root_digest_and_manifest(self):
+        self.family()
+        root = self.status(self.exported("r/d"))["root"]
+        panel = self.panel(self.after("document.querySelector('[data-id=\"3\"]').dispatchEvent(new MouseEvent('click', {bubbles: true}))"))
+        self.assertIn(root, panel)
+        self.assertIn("<h2>r/d</h2>", panel)
+        with open(self.exported("r/d/.seal/manifest")) as file:
+            self.assertIn(file.read(), panel)
+        self.assertIn("Parents", panel)
+
+    def test_keys(self):
+        self.family()
+        press = "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: '%s', bubbles: true}));"
+        document = self.after("document.querySelector('.node[tabindex=\"0\"]').focus();" + press % "Enter" + press % "ArrowRight" + press % "ArrowDown" + press % "ArrowRight")
+        self.assertIn("<h2>r/d</h2>", self.panel(document))
+        document = self.after("document.querySelector('.node[tabindex=\"0\"]').focus();" + press % "Enter" + press % "Escape")
+        self.assertNotIn("<h2>", self.panel(document))
+        self.assertNotRegex(document, r'class="[^"]*\bdim\b')
+
+    def test_long_manifest_is_cut(self):
+        os.makedirs(self.exported("r/many"))
+        for number in range(1200):
+            with open(self.exported("r/many/f%04d" % number), "w"):
+                pass
+        self.give(self.exported("r"))
+        self.ctl("seal", self.exported("r/many"))
+        panel = self.panel(self.after("document.querySelector('.node').dispatchEvent(new MouseEvent('click', {bubbles: true}))"))
+        self.assertIn("Manifest, the first 1000 of 1201 lines", panel)
+        self.assertIn("f0998\n", panel)
+        self.assertNotIn("f0999", panel)
+
+    def test_hostile_names(self):
+        hostile = ["</script><img src=x onerror=document.title=1>", "r/\"'><svg onload=document.title=1>", "r/a\nb\xe2\x80\xae", "r/{{x}}&lt;"]
+        for name in hostile:
+            self.make("-t", "</script><b>" + name, name)
+        os.makedirs(self.exported("r/files/<"))
+        with open(self.exported("r/files/</script><script>document.title=1"), "w"):
+            pass
+        with open(os.fsencode(self.exported("r/files")) + b"/\xff", "w"):
+            pass
+        self.give(self.exported("r"))
+        self.ctl("seal", self.exported("r/files"))
+        click = "for (const node of document.querySelectorAll('.node')) { node.dispatchEvent(new MouseEvent('click', {bubbles: true})); document.title += '|' + document.querySelector('#panel h2').textContent; }"
+        document = self.after(click)
+        title = re.search(r"(?s)<title>(.*?)</title>", document).group(1)
+        shown = [part.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") for part in title.split("|")[1:]]
+        self.assertEqual(sorted(shown), sorted([escape(name) for name in hostile] + ["r/files"]))
+        self.assertNotIn("<img", document)
+
+
 @in_modes(USER)
 class Terminal(Sealed):
     def start(self, *arguments):

@@ -105,6 +105,18 @@ static const struct command commands[] = {
 	 "      --json       print a JSON object\n"
 	 "      --fsverity   print the files as 'fsverity digest' does in the checkpoint\n"
 	 "  -h, --help       show this help\n"},
+	{"lineage", "show which checkpoint was made from which", cmd_lineage,
+	 "Usage: sealctl lineage [--json | --dot | --html FILE] PATH|EXPORT|MOUNT...\n"
+	 "\n"
+	 "Shows the ancestors of the checkpoint PATH, or all of an export or mount,\n"
+	 "and whether the parents that the seals list are still the same.\n"
+	 "\n"
+	 "      --json        print a JSON object\n"
+	 "      --dot         print a graph for Graphviz\n"
+	 "      --html FILE   write a page for a browser\n"
+	 "  -h, --help        show this help\n"
+	 "\n"
+	 "Exit status: 5 if a listed parent was replaced or a checkpoint is damaged.\n"},
 	{"rm", "remove checkpoints with their data", cmd_rm,
 	 "Usage: sealctl rm PATH...\n"
 	 "\n"
