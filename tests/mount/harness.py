@@ -199,14 +199,15 @@ def environment(trial=None, extra=None):
 class Process:
     """A process in a session of its own, its output in a file."""
 
-    def __init__(self, argv, log, trial=None, uid=None, groups=(), env=None, cwd="/", pass_fds=(), umask=-1, name=None, stdin=subprocess.DEVNULL):
+    def __init__(self, argv, log, trial=None, uid=None, groups=(), env=None, cwd="/", pass_fds=(), umask=-1, name=None, stdin=subprocess.DEVNULL,
+                 stderr=None):
         self.argv = [os.fsencode(word) for word in argv]
         self.name = name or os.fsdecode(os.path.basename(self.argv[0]))
         self.log = log
         self.trial = trial
         with open(log, "ab") as out:
             self.popen = subprocess.Popen(
-                self.argv, stdin=stdin, stdout=out, stderr=out, cwd=cwd, env=environment(trial, env),
+                self.argv, stdin=stdin, stdout=out, stderr=out if stderr is None else stderr, cwd=cwd, env=environment(trial, env),
                 start_new_session=True, pass_fds=pass_fds, umask=umask, **user_arguments(uid, groups))
         self.pid = self.popen.pid
         self.pidfd = os.pidfd_open(self.pid)

@@ -2,8 +2,10 @@
 # time limit: 180
 """sealctl(1): its sub-commands, what they print for people and as JSON, and their exit statuses."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import time
@@ -435,6 +437,37 @@ class Forms(Commands):
         result = self.ctl("seal", self.path, trial="parent")
         self.assertEqual(len(result.out.splitlines()), 1)
         self.assertRegex(result.out, r"sha256:[0-9a-f]{8}")
+
+    def on_a_terminal(self, *arguments):
+        """What sealctl shows on a terminal, and its exit status."""
+        ours, theirs = pty.openpty()
+        process = self.spawn([self.sealctl_path, *arguments], trial="parent", stderr=theirs)
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end was closed
+            while True:
+                more = os.read(ours, 4096)
+                if not more:
+                    break
+                shown += more
+        os.close(ours)
+        return shown.decode(errors="replace"), process.wait()
+
+    def test_progress_is_drawn_on_a_terminal_only(self):
+        self.mount()
+        parent = self.agent("parent")
+        for name in ("x", "y"):
+            parent("os.mkdir(d); open(d + '/huge', 'w').close(); os.truncate(d + '/huge', 3 << 30)", d=self.point + "/" + name)
+        shown, status = self.on_a_terminal("seal", self.point + "/x")
+        self.assertEqual(status, 0, shown)
+        self.assertRegex(shown, r"sealing +\d+%, .* of 3\.2 GB, .*/s")
+        self.assertTrue(shown.endswith("\r\x1b[K"), repr(shown[-80:]))
+        shown, status = self.on_a_terminal("run", "--trial", "runner", "--", "/bin/sh", "-c", 'mkdir "$0" && truncate -s 3G "$0/huge"', self.point + "/r")
+        self.assertEqual(status, 0, shown)
+        self.assertRegex(shown, r"sealing +\d+%, .* of 3\.2 GB, .*/s")
+        self.assertRegex(shown, r"sealed 'r'")
+        result = self.ctl("seal", self.point + "/y", trial="parent", patience=60)
+        self.assertNotIn("%", result.err)
 
     def test_no_mount_no_seal_of_a_file_elsewhere(self):
         result = self.sealctl("seal", self.tmp)

@@ -95,6 +95,16 @@ void doctor_allow_other(struct doctor *doctor)
 			   "only this user can use a mount that this user makes");
 }
 
+/* fusermount3 keeps the table of what users mounted in it, or finds it to be a link to the kernel's own. */
+void doctor_mtab(struct doctor *doctor)
+{
+	if (!access("/etc/mtab", R_OK))
+		doctor_add(doctor, DOCTOR_OK, "mtab", NULL, "/etc/mtab is there");
+	else
+		doctor_add(doctor, DOCTOR_WARN, "mtab", "ln -s ../proc/self/mounts /etc/mtab",
+			   "/etc/mtab is missing: 'fusermount3 -u' cannot unmount (a small container, say)");
+}
+
 static bool may_administrate(void)
 {
 	AUTO_FCLOSE FILE *file = fopen("/proc/self/status", "re");

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "progress.h"
 #include "report.h"
 #include "sealfs/lease.h"
 #include "sealfs/seal.h"
@@ -52,6 +53,7 @@ static int fail_seal(const struct seal_job *job, int error, json_t **reply)
 static int run_job(const struct export_dir *export, const char *path, unsigned int generation, json_t **reply)
 {
 	CLEANUP(record_free) struct record self = {0};
+	atomic_uint_least64_t done = 0, total = 0;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct seal_job job = {.path = path,
 			       .generation = generation,
@@ -60,14 +62,19 @@ static int run_job(const struct export_dir *export, const char *path, unsigned i
 			       .gid = getegid(),
 			       .live = export->config->live,
 			       .threads = cores > 1 ? (unsigned int)cores : 1,
-			       .warn = warn_skipped};
+			       .warn = warn_skipped,
+			       .progress = {.bytes_done = &done},
+			       .bytes_total = &total};
+	struct progress *progress;
 	int64_t start = call_now_ns();
 	int error = export_record(&self, RECORD_END);
 
 	if (error)
 		return error;
 	job.trial = self.trial;
+	progress = progress_start("sealing", &done, &total);
 	error = seal_checkpoint(export->store, &job);
+	progress_stop(progress);
 	if (error)
 		fail_seal(&job, error, reply);
 	else

@@ -11,6 +11,7 @@
 
 #include "call.h"
 #include "cleanup.h"
+#include "follow.h"
 #include "report.h"
 #include "run.h"
 #include "sealfs/escape.h"
@@ -21,6 +22,7 @@
 /* One mount's end, in a thread of its own, since each may wait for other processes of the trial. */
 struct job {
 	pthread_t thread;
+	struct follow *follow;
 	const struct run *run;
 	const struct run_mount *mount;
 	const char *reason;
@@ -72,6 +74,7 @@ static void start_job(struct job *job)
 	int error = pthread_create(&job->thread, NULL, run_job, job);
 
 	job->started = !error;
+	job->follow = follow_start(job->mount->point, "", job->run->trial);
 	if (error) {
 		job->result = -error;
 		finish_job(job);
@@ -303,6 +306,7 @@ int run_end(struct run *run, const char *reason, int signals)
 	struct job *jobs = calloc(run->count + 1, sizeof(*jobs));
 
 	size_t count = 0;
+	bool done;
 	int status;
 
 	if (finished < 0 || !jobs) {
@@ -317,8 +321,11 @@ int run_end(struct run *run, const char *reason, int signals)
 			.run = run, .mount = &run->mounts[i], .reason = reason, .finished = finished};
 		start_job(&jobs[count++]);
 	}
+	done = wait_for_jobs(jobs, count, finished, signals);
+	for (size_t i = 0; i < count; i++)
+		follow_stop(jobs[i].follow);
 	/* The threads still use the jobs: they go with the process. The mounts go on without anybody who waits. */
-	if (!wait_for_jobs(jobs, count, finished, signals))
+	if (!done)
 		_exit(report_given_up(run->trial));
 	status = report_jobs(jobs, count);
 	join_jobs(jobs, count);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "follow.h"
 #include "export.h"
 #include "report.h"
 #include "sealfs/escape.h"
@@ -306,12 +307,16 @@ static int call_one(const char *verb, const char *given, struct call *call, targ
 	CLEANUP(target_free) struct target target = TARGET_INIT;
 	json_auto_t *reply = NULL;
 	AUTO_FREE char *why = NULL;
+	struct follow *follow = NULL;
 	int status = target_open(verb, given, true, &target), result;
 
 	if (status)
 		return status;
 	call->path = target.path;
+	if (call->op == SEALFS_CALL_SEAL && target.kind == TARGET_MOUNT)
+		follow = follow_start(target.root, target.path, NULL);
 	result = target_call(&target, call, &reply);
+	follow_stop(follow);
 	if (result == -EOWNERDEAD)
 		why = explain_failed(&target);
 	if (result)
