@@ -185,6 +185,8 @@ int seal_parse(const char *text, size_t size, struct seal *out, const char **why
 	}
 	if (rc < 0)
 		seal_free(out);
+	else
+		digest_sha256(text, size, &out->digest);
 	return rc;
 }
 

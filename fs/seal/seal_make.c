@@ -233,21 +233,7 @@ static int format_seal(const struct sealing *s, const struct record *end, char *
 	return seal_format(&seal, text, size);
 }
 
-/* A file of the seal folder under a name of its own, finished and durable. */
-struct fresh {
-	char name[sizeof(".new.") + STORE_TOKEN_SIZE];
-};
-
-static int write_fresh(const struct sealing *s, int dir, const char *text, size_t size, struct fresh *out)
-{
-	char token[STORE_TOKEN_SIZE];
-
-	store_token(token);
-	snprintf(out->name, sizeof(out->name), ".new.%s", token);
-	return store_create_file(s->store, dir, out->name, text, size, 0644, 0);
-}
-
-static int write_manifest(struct sealing *s, int dir, struct fresh *out)
+static int write_manifest(struct sealing *s, int dir, struct seal_fresh *out)
 {
 	AUTO_FREE char *text = NULL;
 	size_t size;
@@ -255,10 +241,10 @@ static int write_manifest(struct sealing *s, int dir, struct fresh *out)
 
 	if (rc < 0)
 		return rc;
-	return size > MANIFEST_SIZE_LIMIT ? -EFBIG : write_fresh(s, dir, text, size, out);
+	return size > MANIFEST_SIZE_LIMIT ? -EFBIG : seal_fresh_write(s->store, dir, text, size, out);
 }
 
-static int write_seal(struct sealing *s, int dir, struct record *end, struct fresh *out)
+static int write_seal(struct sealing *s, int dir, struct record *end, struct seal_fresh *out)
 {
 	AUTO_FREE char *text = NULL;
 	size_t size;
@@ -268,31 +254,7 @@ static int write_seal(struct sealing *s, int dir, struct record *end, struct fre
 		return rc;
 	end->root = s->job->root;
 	digest_sha256(text, size, &end->seal);
-	return write_fresh(s, dir, text, size, out);
-}
-
-static int remove_fresh(void *arg, const char *name, unsigned char type, uint64_t ino)
-{
-	const struct held_fd *dir = arg;
-	int rc = 0;
-
-	if (strncmp(name, ".new.", 5) == 0 || strncmp(name, ".tmp.", 5) == 0)
-		rc = dir->store->ops->unlinkat(dir->store->ctx, dir->fd, name, 0);
-	return rc == -ENOENT ? 0 : rc;
-}
-
-/* Whether a file of the folder is the one that will be in the record. */
-static int confirm(const struct sealing *s, int dir, const char *name, size_t limit, const struct digest *expected)
-{
-	AUTO_FREE char *text = NULL;
-	struct digest digest;
-	size_t size;
-	int rc = store_read_file(s->store, dir, name, limit, &text, &size);
-
-	if (rc < 0)
-		return rc;
-	digest_sha256(text, size, &digest);
-	return digest_equal(&digest, expected) ? 0 : -EAGAIN;
+	return seal_fresh_write(s->store, dir, text, size, out);
 }
 
 /*
@@ -301,7 +263,8 @@ static int confirm(const struct sealing *s, int dir, const char *name, size_t li
  * come late, as those of a machine that was cut off do, the other one has deleted what they rename; and should they
  * come in between, he sees that his files are not there.
  */
-static int put_in_place(struct sealing *s, const struct fresh *manifest, const struct fresh *seal)
+static int put_in_place(struct sealing *s, const struct seal_fresh *manifest, const struct seal_fresh *seal,
+			const struct seal_signature *signature)
 {
 	const struct store *store = s->store;
 	struct held_fd *dir = &s->folder;
@@ -315,24 +278,31 @@ static int put_in_place(struct sealing *s, const struct fresh *manifest, const s
 	if (rc == 0)
 		rc = store->ops->renameat2(store->ctx, dir->fd, seal->name, dir->fd, "seal", 0);
 	if (rc == 0)
-		rc = store_each_entry(store, dir->fd, remove_fresh, dir);
+		rc = seal_sign_place(store, dir->fd, signature);
+	if (rc == 0)
+		rc = seal_fresh_remove(dir);
 	return rc < 0 ? rc : store_sync_dir(store, dir->fd, "");
 }
 
 static int write_folder(struct sealing *s, struct record *end)
 {
-	struct fresh manifest, seal;
+	struct seal_fresh manifest, seal;
+	struct seal_signature signature;
 	int dir = s->folder.fd;
 	int rc = write_manifest(s, dir, &manifest);
 
 	if (rc == 0)
 		rc = write_seal(s, dir, end, &seal);
 	if (rc == 0)
-		rc = put_in_place(s, &manifest, &seal);
+		rc = seal_sign_write(s->store, dir, s->job->key, &end->seal, &signature);
 	if (rc == 0)
-		rc = confirm(s, dir, "manifest", MANIFEST_SIZE_LIMIT, &end->root);
+		rc = put_in_place(s, &manifest, &seal, &signature);
 	if (rc == 0)
-		rc = confirm(s, dir, "seal", SEAL_SIZE_LIMIT, &end->seal);
+		rc = seal_fresh_confirm(s->store, dir, "manifest", MANIFEST_SIZE_LIMIT, &end->root);
+	if (rc == 0)
+		rc = seal_fresh_confirm(s->store, dir, "seal", SEAL_SIZE_LIMIT, &end->seal);
+	if (rc == 0)
+		rc = seal_sign_confirm(s->store, dir, &signature);
 	/* Somebody else is at it, and deletes what is not his. */
 	return rc == -ENOENT ? -EAGAIN : rc;
 }

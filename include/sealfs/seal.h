@@ -20,6 +20,7 @@
 
 #include "sealfs/config.h"
 #include "sealfs/digest.h"
+#include "sealfs/key.h"
 #include "sealfs/manifest.h"
 #include "sealfs/state.h"
 
@@ -40,6 +41,7 @@ struct seal {
 	uint64_t files, bytes;
 	struct seal_parent *parents;
 	size_t parent_count;
+	struct digest digest; /* the SHA-256 of the text; filled in by seal_parse() */
 };
 void seal_free(struct seal *seal);
 int seal_format(const struct seal *seal, char **text, size_t *size);
@@ -57,6 +59,7 @@ struct seal_job {
 	unsigned int threads;	 /* for hashing; 0: one */
 	const struct seal_parent *parents;
 	size_t parent_count;
+	const struct signing_key *key; /* signs the seal (signature.h); NULL: nobody does */
 	void (*warn)(void *arg, const char *path, const char *why);
 	void *arg;
 	struct digest_progress progress;
@@ -69,7 +72,7 @@ struct seal_job {
 
 /*
  * Seals an open checkpoint whose writing has stopped. The caller holds the lease exclusively and keeps it. Order: scan; fsync every file, hash it, see that its
- * size and mtime did not move meanwhile (-EAGAIN); write the manifest and the seal file, fsync them and their folder;
+ * size and mtime did not move meanwhile (-EAGAIN); write the manifest, the seal file and its signature, fsync them and their folder;
  * fsync every directory of the checkpoint and its parent; link N.end. A crash anywhere leaves the checkpoint open or sealed.
  * -ENODATA when there is nothing at the checkpoint's path. -EEXIST when the generation has ended otherwise.
  * On any other error nothing is sealed; the caller decides whether the checkpoint is abandoned. Blocks for as long as reading everything takes.

@@ -16,9 +16,11 @@
 #include "../unit/scratch.h"
 #include "sealfs/lease.h"
 #include "sealfs/seal.h"
+#include "sealfs/signature.h"
 #include "sealfs/tree.h"
 
 static struct scratch scratch;
+static struct signing_key *signing_key; /* or NULL: nobody signs */
 
 /* --- pieces of scenarios, through whatever store they are given -------------------------------------------------- */
 
@@ -77,7 +79,7 @@ static void write_content(const char *word)
 
 static int seal(const struct store *store, const char *path, unsigned int generation)
 {
-	struct seal_job job = {.path = path, .generation = generation, .trial = "t"};
+	struct seal_job job = {.path = path, .generation = generation, .trial = "t", .key = signing_key};
 	int rc = seal_checkpoint(store, &job);
 
 	free(job.error_path);
@@ -111,16 +113,38 @@ static void expect_tree(const char *path, const struct manifest *manifest)
 	}
 }
 
+/* What is sealed with a key is signed with it, and without one by nobody. */
+static void expect_signature(const char *path, const struct state *state, const struct seal *seal)
+{
+	struct signature signature;
+	struct key_public key;
+	char *text, *why;
+	size_t size;
+
+	assert_int_equal(signature_load(&scratch.store, path, state, &text, &size, &why), 0);
+	assert_int_equal(text != NULL, signing_key != NULL);
+	if (text) {
+		key_public_of(signing_key, &key);
+		assert_int_equal(signature_parse(text, size, &signature, NULL), 0);
+		assert_true(key_equal(&signature.key, &key));
+		assert_int_equal(signature_check(&signature, &seal->digest), 0);
+	}
+	free(text);
+}
+
 /* --- what must hold afterwards --------------------------------------------------------------------------------------
  */
 
 static void expect_whole(const char *path, const struct state *state)
 {
 	struct manifest manifest;
+	struct seal seal = {.checkpoint = NULL};
 	char *why = NULL;
 
-	if (seal_load(&scratch.store, path, state, &manifest, NULL, &why) != 0)
+	if (seal_load(&scratch.store, path, state, &manifest, &seal, &why) != 0)
 		fail_msg("sealed, but: %s", why ? why : "?");
+	expect_signature(path, state, &seal);
+	seal_free(&seal);
 	assert_int_equal(seal_verify(&scratch.store, scratch.store.root, path, &manifest, NULL, 1, NULL, NULL, NULL),
 			 0);
 	expect_tree(path, &manifest);
@@ -274,6 +298,29 @@ static int run_one_file(const struct store *store)
 	if (rc == 0)
 		scratch_write(&scratch, "f", "weights");
 	return rc == 0 ? seal(store, "f", 1) : rc;
+}
+
+/* What an attempt without a key left is not in the way, nor the other way round. */
+static void prepare_key(void)
+{
+	prepare_open();
+	write_content("new");
+	key_free(signing_key);
+	assert_int_equal(key_generate(&signing_key), 0);
+}
+
+static int run_sign(const struct store *store)
+{
+	return seal(store, "c", 1);
+}
+
+static void check_sign(int rc, bool crashed)
+{
+	if (!crashed)
+		assert_int_equal(look("c", NULL) == STATE_SEALED, rc == 0);
+	go_on_to_the_seal();
+	key_free(signing_key);
+	signing_key = NULL;
 }
 
 static void check_one_file(int rc, bool crashed)
@@ -455,6 +502,7 @@ static const struct scenario scenarios[] = {
 	{"reserve, claim, write, seal", prepare_export, run_first_generation, check_first_generation},
 	{"fail, claim generation 2, write, seal", prepare_open, run_second_generation, check_second_generation},
 	{"claim, write, seal one file", prepare_export, run_one_file, check_one_file},
+	{"sign", prepare_key, run_sign, check_sign},
 	{"reserve again after a failure", prepare_failed, run_reserve_again, check_reserve_again},
 	{"end a dead owner's", prepare_open, run_end_dead, check_end_dead},
 	{"remove sealed", prepare_sealed, run_remove, check_remove_sealed},
