@@ -244,6 +244,12 @@ static int enter_sealed(struct entry *entry)
 	if (wants_change(entry->want))
 		return -EROFS;
 	int error = gate_load_seal_(entry->checkpoint);
+	/* names may be looked up, so that what is refused can be told and removed */
+	if (!error && entry->want != GATE_LOOK)
+		error = gate_check_signature_(entry->checkpoint);
+	if (error == -EKEYREJECTED && entry->want == GATE_READ)
+		log_warning("'%s%s%s': thread %d gets EKEYREJECTED; 'sealctl status %s' tells who sealed it", entry->checkpoint->path,
+			    *entry->what ? "/" : "", entry->what, entry->caller->tid, entry->checkpoint->path);
 	if (error)
 		return error;
 	entry->view->sealed = gate_sealed_ref(entry->checkpoint->sealed);

@@ -71,6 +71,7 @@ struct gate {
 	struct gate_checkpoint *mine;	 /* lock */
 	struct gate_checkpoint *timed;	 /* lock */
 	bool stopping;			 /* lock */
+	_Atomic uint64_t trust_looked_ns;
 	atomic_bool cancel;		 /* the file system goes away: what takes long ends */
 	int inotify, event;
 	pthread_t thread;
@@ -148,6 +149,10 @@ void gate_attend_(struct gate_checkpoint *checkpoint, uint64_t delay_ns);
 void gate_poll_job_(struct pool_job *job);
 /* Tells readers and enders what came of it. Without locks. */
 void gate_tell_(struct gate_checkpoint *checkpoint);
+
+/* ---- signed.c ---- */
+/* Under the checkpoint's lock, of one whose seal is loaded: 0, or -EKEYREJECTED (logged when it was found). */
+int gate_check_signature_(struct gate_checkpoint *checkpoint);
 
 /* ---- parents.c ---- */
 /* `variables` stays the caller's. NULL when memory is out. */

@@ -42,7 +42,11 @@ int gate_load_seal_(struct gate_checkpoint *checkpoint)
 	sealed->tree = -1;
 	sealed->path = strdup(checkpoint->path);
 	manifest_init(&sealed->manifest);
-	int error = sealed->path ? seal_load(store, checkpoint->path, &checkpoint->state, &sealed->manifest, NULL, &why) : -ENOMEM;
+	struct seal seal = {.checkpoint = NULL};
+	int error = sealed->path ? seal_load(store, checkpoint->path, &checkpoint->state, &sealed->manifest, &seal, &why) : -ENOMEM;
+	sealed->seal_digest = seal.digest;
+	sealed->seal_time_ns = seal.time_ns;
+	seal_free(&seal);
 	if (!error)
 		error = seal_root(store, checkpoint->path, &checkpoint->state, &sealed->root);
 	if (!error)

@@ -160,6 +160,7 @@ void gate_seal_(struct gate_checkpoint *checkpoint)
 			       .gid = claim->gid,
 			       .live = live,
 			       .threads = cpus > 0 ? (unsigned int)cpus : 1,
+			       .key = gate->options.key,
 			       .warn = warn_skipped,
 			       .arg = checkpoint,
 			       .progress = {.bytes_done = &checkpoint->bytes_done},

@@ -134,6 +134,35 @@ static int get_config(const struct store *store, const char *export_path, const 
 	return 0;
 }
 
+/* ---- keys ---- */
+
+static void report_trust(void *arg, const char *sentence)
+{
+	log_warning("%s", sentence);
+}
+
+/* Read before the process goes to the background and another working directory. */
+static int get_keys(const struct options *options, struct gate_options *out)
+{
+	struct signing_key *key = NULL;
+	char path[PATH_MAX], *why = NULL;
+	int error = 0;
+
+	if (options->key)
+		error = key_private_load(options->key, &key, &why);
+	out->key = key;
+	out->require_signature = options->require_signature;
+	if (!error && options->trust) {
+		error = realpath(options->trust, path) ? trust_open(path, report_trust, NULL, &out->trust, &why) : -errno;
+		if (error && !why && asprintf(&why, "the trust directory '%s': %s", options->trust, strerror(-error)) < 0)
+			why = NULL;
+	}
+	if (error)
+		log_error("can not mount: %s", why ? why : strerror(-error));
+	free(why);
+	return error;
+}
+
 /* ---- going to the background ---- */
 
 static int ready_pipe = -1;
@@ -306,7 +335,7 @@ static int mount_export(struct options *options)
 		log_error("can not mount: the export '%s': %s", export_path, strerror(-error));
 		return 1;
 	}
-	if (get_config(&gate_options.store, export_path, options, &gate_options.config))
+	if (get_config(&gate_options.store, export_path, options, &gate_options.config) || get_keys(options, &gate_options))
 		return 1;
 	if (!options->foreground && !options->debug && (error = go_to_background())) {
 		log_error("can not go to the background: %s", strerror(-error));
@@ -314,6 +343,8 @@ static int mount_export(struct options *options)
 	}
 	int status = serve(options, &gate_options, export_path, mountpoint);
 	config_free(&gate_options.config);
+	key_free((struct signing_key *)gate_options.key);
+	trust_close(gate_options.trust);
 	store_close(&gate_options.store);
 	return status;
 }

@@ -31,6 +31,9 @@ static const struct fuse_opt templates[] = {
 	OPTION("verify=%s", verify, 0),
 	OPTION("prefetch=%s", prefetch, 0),
 	OPTION("passthrough=%s", passthrough, 0),
+	OPTION("key=%s", key, 0),
+	OPTION("trust=%s", trust, 0),
+	OPTION("require_signature", require_signature, 1),
 	OPTION("trial_env=%s", trial_env, 0),
 	OPTION("wait_timeout=%s", wait_timeout_text, 0),
 	/* of mount(8) and fstab(5): not for the kernel */
@@ -128,6 +131,10 @@ int options_parse(int argc, char **argv, struct options *options)
 		log_error("%s is missing; usage: sealfs [options] EXPORT MOUNTPOINT", options->export_path ? "the mount point" : "the export");
 		return -1;
 	}
+	if (options->require_signature && !options->trust) {
+		log_error("option 'require_signature': whose? 'trust=DIRECTORY' names the directory with their public keys");
+		return -1;
+	}
 	bool good = ONE_OF("verify", options->verify, "open", "read", "off") && ONE_OF("prefetch", options->prefetch, "on", "off") &&
 		    ONE_OF("passthrough", options->passthrough, "auto", "off") && parse_timeout(options);
 	return good ? 0 : -1;
@@ -141,6 +148,8 @@ void options_free(struct options *options)
 	free(options->verify);
 	free(options->prefetch);
 	free(options->passthrough);
+	free(options->key);
+	free(options->trust);
 	free(options->trial_env);
 	free(options->rest);
 }
@@ -161,6 +170,9 @@ void options_print_help(void)
 	     "    verify=open|read|off check a sealed file's content before its first open is answered (open),\n"
 	     "                         block by block as it is read (read), or not at all (off)\n"
 	     "    prefetch=on|off      with verify=open: when a file of a checkpoint is opened, check the others ahead\n"
+	     "    key=FILE             sign what is sealed with the private key in FILE\n"
+	     "    trust=DIRECTORY      check signatures against the public keys in DIRECTORY\n"
+	     "    require_signature    refuse what none of them has signed (EKEYREJECTED)\n"
 	     "    wait_timeout=SECONDS end a wait with ETIMEDOUT after so long (0: never)\n"
 	     "    passthrough=auto|off let the kernel read and write the export's files itself (auto)\n"
 	     "    trial_env=A:B        variables that name a trial (as the export's config says)\n"

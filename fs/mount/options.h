@@ -10,9 +10,12 @@ struct options {
 	int read_only, allow_other;
 	char *wait_timeout_text;
 	unsigned int wait_timeout; /* seconds */
-	char *verify;	   /* "open" or "off" */
-	char *prefetch;
+	char *verify;	   /* "open", "read" or "off" */
+	char *prefetch;	   /* "on" or "off" */
 	char *passthrough; /* "auto" or "off" */
+	char *key;	   /* file of the private key that signs, or NULL */
+	char *trust;	   /* directory of the keys that count, or NULL */
+	int require_signature;
 	char *trial_env;   /* NULL: as the export's config says */
 	char *rest;	   /* what goes on to libfuse and the kernel, comma-separated, allocated */
 };

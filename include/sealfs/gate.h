@@ -18,6 +18,7 @@
 #include "sealfs/state.h"
 #include "sealfs/store.h"
 #include "sealfs/tree.h"
+#include "sealfs/trust.h"
 #include "sealfs/trials.h"
 #include "sealfs/waiters.h"
 
@@ -39,6 +40,9 @@ struct gate_options {
 	enum gate_verify verify;
 	bool prefetch;		    /* GATE_VERIFY_OPEN: the first open in a checkpoint has its other files checked ahead */
 	bool read_only;
+	const struct signing_key *key; /* signs what this mount seals; or NULL */
+	struct trust *trust;	       /* whose signatures count; NULL: nobody looks at them */
+	bool require_signature;	       /* with `trust`: what nobody trusted has signed is refused (-EKEYREJECTED) */
 	/* The kernel's caches of this checkpoint's names must go. Called without locks, from a thread of the gate's. */
 	void (*forget)(void *arg, const char *path);
 	void *arg;
@@ -71,6 +75,10 @@ struct gate_sealed {
 	atomic_uint refs;
 	struct manifest manifest;
 	struct digest root;
+	struct digest seal_digest; /* the SHA-256 of the seal file, which is what is signed */
+	int64_t seal_time_ns;
+	uint64_t judged; /* the trust's generation, plus 1, in which `rejected` was found; 0: not yet. Both under the checkpoint's lock */
+	int rejected;
 	struct gate_file_check *checks; /* one a manifest entry (verify.c) */
 	_Atomic uint64_t noted[GATE_NOTED]; /* threads that opened it a moment ago (parents.c) */
 	int tree;			/* the open file of Merkle trees, or -1 */
@@ -114,7 +122,7 @@ struct gate_view {
 };
 
 /*
- * Decides. 0 and *view, or -errno: -EOWNERDEAD (failed), -EBADMSG (damaged, or the seal does not hold), -EROFS, -EBUSY (another trial's), -ESTALE (a failed
+ * Decides. 0 and *view, or -errno: -EOWNERDEAD (failed), -EBADMSG (damaged, or the seal does not hold), -EKEYREJECTED, -EROFS, -EBUSY (another trial's), -ESTALE (a failed
  * generation's content was moved aside for the caller's new one: walk the path again), -EDEADLK, -EINTR, -EACCES, …
  * With GATE_READ, GATE_STAT and a waiter, a wait links the waiter (its key and resume set; `interrupted` as in waiters_park()); without one it is -EAGAIN.
  * `what` names the object for the log (relative to the checkpoint, "" for itself).
