@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "sealfs/control.h"
+#include "sealfs/key.h"
 
 /* Members that are NULL are sent as "". */
 struct call {
@@ -20,6 +21,7 @@ struct call {
 	const char *path; /* below the mount or export */
 	const char *trial, *writer, *detail;
 	int64_t deadline_ns; /* CLOCK_MONOTONIC; then -ETIMEDOUT. 0: none */
+	const struct signing_key *key; /* SEAL on an export: signs; or NULL. Mounts have their own */
 };
 
 /*

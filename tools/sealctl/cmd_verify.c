@@ -145,6 +145,7 @@ struct options {
 	bool json;
 	struct verify *verify;
 	size_t live_count;
+	const char *trust;
 };
 
 static int take_option(const struct command *self, struct options *options, int option)
@@ -161,6 +162,9 @@ static int take_option(const struct command *self, struct options *options, int 
 	case 'l':
 		options->verify->live[options->live_count++] = optarg;
 		return -1;
+	case 't':
+		options->trust = optarg;
+		return -1;
 	default:
 		return report_usage(self, NULL);
 	}
@@ -171,6 +175,7 @@ static int take_options(const struct command *self, int argc, char **argv, struc
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
 						{"quick", no_argument, NULL, 'q'},
 						{"live", required_argument, NULL, 'l'},
+						{"trust", required_argument, NULL, 't'},
 						{"help", no_argument, NULL, 'h'},
 						{0}};
 	int option, status;
@@ -181,6 +186,19 @@ static int take_options(const struct command *self, int argc, char **argv, struc
 			return status;
 	}
 	return optind < argc ? -1 : report_usage(self, "a PATH is missing");
+}
+
+static void report_trust(void *arg, const char *sentence)
+{
+	report_note("%s", sentence);
+}
+
+static int open_trust(const char *path, struct trust **trust)
+{
+	AUTO_FREE char *why = NULL;
+	int error = trust_open(path, report_trust, NULL, trust, &why);
+
+	return error ? report_failure("read the keys in", path, error, why) : EXIT_GOOD;
 }
 
 int cmd_verify(const struct command *self, int argc, char **argv)
@@ -200,6 +218,11 @@ int cmd_verify(const struct command *self, int argc, char **argv)
 	status = take_options(self, argc, argv, &options);
 	if (status >= 0)
 		return status;
+	status = options.trust ? open_trust(options.trust, &verify.trust) : EXIT_GOOD;
+	if (status)
+		return status;
 	catch_interrupts();
-	return verify_paths(&verify, options.json, argv + optind, argc - optind);
+	status = verify_paths(&verify, options.json, argv + optind, argc - optind);
+	trust_close(verify.trust);
+	return status;
 }

@@ -50,7 +50,8 @@ static int fail_seal(const struct seal_job *job, int error, json_t **reply)
 	return error;
 }
 
-static int run_job(const struct export_dir *export, const char *path, unsigned int generation, json_t **reply)
+static int run_job(const struct export_dir *export, const char *path, unsigned int generation,
+		   const struct signing_key *key, json_t **reply)
 {
 	CLEANUP(record_free) struct record self = {0};
 	atomic_uint_least64_t done = 0, total = 0;
@@ -62,6 +63,7 @@ static int run_job(const struct export_dir *export, const char *path, unsigned i
 			       .gid = getegid(),
 			       .live = export->config->live,
 			       .threads = cores > 1 ? (unsigned int)cores : 1,
+			       .key = key,
 			       .warn = warn_skipped,
 			       .progress = {.bytes_done = &done},
 			       .bytes_total = &total};
@@ -132,7 +134,8 @@ static int exclude_writers(const struct export_dir *export, const char *path, co
 	return error;
 }
 
-static int seal_state(const struct export_dir *export, const char *path, const struct state *state, json_t **reply)
+static int seal_state(const struct export_dir *export, const char *path, const struct state *state,
+		      const struct signing_key *key, json_t **reply)
 {
 	CLEANUP(held_drop) struct held held = {export->store, LEASE_INIT};
 	unsigned int generation = state->generation;
@@ -144,7 +147,7 @@ static int seal_state(const struct export_dir *export, const char *path, const s
 		error = claim_data(export, path, &generation);
 	else if (!claimed_by_hand(state))
 		return end_dead(export, path, state, &held, reply);
-	return error ? error : run_job(export, path, generation, reply);
+	return error ? error : run_job(export, path, generation, key, reply);
 }
 
 static int any_entry(void *arg, const char *name, unsigned char type, uint64_t ino)
@@ -187,5 +190,5 @@ int export_seal(const struct export_dir *export, const struct call *call, json_t
 	default:
 		break;
 	}
-	return seal_state(export, call->path, &state, reply);
+	return seal_state(export, call->path, &state, call->key, reply);
 }

@@ -50,12 +50,14 @@ static const struct command commands[] = {
 	 "                       yet (default: whoever writes first)\n"
 	 "  -h, --help           show this help\n"},
 	{"seal", "seal checkpoints", cmd_seal,
-	 "Usage: sealctl seal PATH...\n"
+	 "Usage: sealctl seal [--key FILE] PATH...\n"
 	 "\n"
 	 "Seals each checkpoint PATH and prints its root digest. Plain data are sealed as\n"
 	 "they are.\n"
 	 "\n"
-	 "  -h, --help   show this help\n"},
+	 "      --key FILE   sign with this private key; on an export only, a mount signs\n"
+	 "                   with the key that it was given (-o key=FILE)\n"
+	 "  -h, --help       show this help\n"},
 	{"abandon", "end checkpoints badly", cmd_abandon,
 	 "Usage: sealctl abandon [--reason TEXT] PATH...\n"
 	 "\n"
@@ -83,17 +85,20 @@ static const struct command commands[] = {
 	 "      --json   print a JSON array\n"
 	 "  -h, --help   show this help\n"},
 	{"verify", "check that sealed checkpoints are what was sealed", cmd_verify,
-	 "Usage: sealctl verify [--json] [--quick] [--live GLOB]... PATH|EXPORT|MOUNT...\n"
+	 "Usage: sealctl verify [--json] [--quick] [--live GLOB]... [--trust DIRECTORY]\n"
+	 "                      PATH|EXPORT|MOUNT...\n"
 	 "\n"
 	 "Checks sealed checkpoints against their seals: the checkpoint PATH, all of an\n"
 	 "export or mount, or a copy that was made with its seal.\n"
 	 "\n"
-	 "      --quick       all but the content: what is there, types, sizes, modes,\n"
-	 "                    targets, and the manifest\n"
-	 "      --live GLOB   files of this name are not sealed, besides those that the\n"
-	 "                    export's configuration names; may be given several times\n"
-	 "      --json        print a JSON object\n"
-	 "  -h, --help        show this help\n"
+	 "      --quick             all but the content: what is there, types, sizes, modes,\n"
+	 "                          targets, and the manifest\n"
+	 "      --live GLOB         files of this name are not sealed, besides those that\n"
+	 "                          the export's configuration names; may be given several\n"
+	 "                          times\n"
+	 "      --trust DIRECTORY   require a signature by a public key in DIRECTORY\n"
+	 "      --json              print a JSON object\n"
+	 "  -h, --help              show this help\n"
 	 "\n"
 	 "Exit status: 0 all are good, 5 verification failed.\n"},
 	{"manifest", "print what a sealed checkpoint consists of", cmd_manifest,
@@ -105,6 +110,16 @@ static const struct command commands[] = {
 	 "      --json       print a JSON object\n"
 	 "      --fsverity   print the files as 'fsverity digest' does in the checkpoint\n"
 	 "  -h, --help       show this help\n"},
+	{"keygen", "make a key that signs seals", cmd_keygen,
+	 "Usage: sealctl keygen [--name NAME] [--days N] FILE\n"
+	 "\n"
+	 "Makes an Ed25519 key: the private one in FILE, which only its owner may read, the\n"
+	 "public one in FILE.pub. Nothing that exists is overwritten.\n"
+	 "\n"
+	 "      --name NAME   what messages call it (default: the public file's name)\n"
+	 "      --days N      seals that are made later than N days from now do not count\n"
+	 "                    (default: for ever)\n"
+	 "  -h, --help        show this help\n"},
 	{"lineage", "show which checkpoint was made from which", cmd_lineage,
 	 "Usage: sealctl lineage [--json | --dot | --html FILE] PATH|EXPORT|MOUNT...\n"
 	 "\n"

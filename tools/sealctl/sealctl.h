@@ -21,6 +21,7 @@ int cmd_wait(const struct command *self, int argc, char **argv);
 int cmd_status(const struct command *self, int argc, char **argv);
 int cmd_verify(const struct command *self, int argc, char **argv);
 int cmd_manifest(const struct command *self, int argc, char **argv);
+int cmd_keygen(const struct command *self, int argc, char **argv);
 int cmd_lineage(const struct command *self, int argc, char **argv);
 int cmd_rm(const struct command *self, int argc, char **argv);
 int cmd_doctor(const struct command *self, int argc, char **argv);

@@ -313,6 +313,9 @@ static int call_one(const char *verb, const char *given, struct call *call, targ
 	if (status)
 		return status;
 	call->path = target.path;
+	if (call->key && target.kind == TARGET_MOUNT)
+		return report_failure(verb, target.path, -EOPNOTSUPP,
+				      "a mount signs with its own key; mount it with '-o key=FILE', or name the path on the export");
 	if (call->op == SEALFS_CALL_SEAL && target.kind == TARGET_MOUNT)
 		follow = follow_start(target.root, target.path, NULL);
 	result = target_call(&target, call, &reply);

@@ -9,11 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sealfs/seal.h"
+#include "sealfs/trust.h"
 #include "subject.h"
 
 struct verify {
 	bool quick;
 	char **live; /* more globs of names that are not sealed: NULL-terminated, or NULL */
+	struct trust *trust; /* whose signatures count; NULL: a signature must only be right, and may be missing */
 	unsigned int threads;
 	const atomic_bool *cancel;
 	atomic_uint_least64_t bytes_done, bytes_total; /* of content */
@@ -28,7 +31,7 @@ struct verify {
 
 /*
  * Checks one checkpoint. *out (the caller's; NULL when it was skipped): {"path", "export" | "mount" | "copy", "ok",
- * "against", "root", "files", "bytes", "error", "faults": [{"path", "why", "first_block", "last_block"}]}, whose
+ * "against", "root", "signed_by", "files", "bytes", "error", "faults": [{"path", "why", "first_block", "last_block"}]}, whose
  * members are null when they are not known. One that is not sealed is an error, or skipped where a whole export was
  * named. Returns the exit status; nothing is printed.
  */
@@ -36,6 +39,15 @@ int verify_one(struct verify *verify, const struct subject *subject, const char 
 
 /* The bytes of content that verify_one() will read; 0 where it cannot be told. */
 uint64_t verify_measure(const struct subject *subject, const char *path);
+
+/* ---- verify_signed.c ---- */
+
+/*
+ * Judges a checkpoint's signature and adds "signed_by" to `out`: the key's name, or with no trust directory the key. 0; -EKEYREJECTED with *why (the
+ * caller's, may be NULL); -errno.
+ */
+int verify_signed(const struct verify *verify, const struct store *store, const char *path, const struct state *state,
+		  const struct seal *seal, json_t *out, char **why);
 
 /* ---- verify_print.c ---- */
 

@@ -137,6 +137,17 @@ static int judge(struct checking *checking, int result)
 	return result < 0 ? EXIT_ERROR : EXIT_GOOD;
 }
 
+static int check_signature(struct checking *checking)
+{
+	AUTO_FREE char *why = NULL;
+	int error = verify_signed(checking->verify, &checking->subject->store, checking->path, &checking->state, &checking->seal,
+				  checking->out, &why);
+
+	if (error == -EKEYREJECTED)
+		return fail_whole(checking, ".seal/signature", why ? why : strerror(-error));
+	return error ? fail_with(checking, error, why) : EXIT_GOOD;
+}
+
 static int check_sealed(struct checking *checking)
 {
 	AUTO_FREE char *why = NULL;
@@ -148,7 +159,8 @@ static int check_sealed(struct checking *checking)
 	if (error)
 		return fail_with(checking, error, why);
 	describe(checking);
-	return report_worse(check_sums(checking), judge(checking, compare(checking)));
+	error = report_worse(check_signature(checking), check_sums(checking));
+	return report_worse(error, judge(checking, compare(checking)));
 }
 
 static int begin(struct checking *checking)
@@ -157,10 +169,10 @@ static int begin(struct checking *checking)
 
 	checking->faults = json_array();
 	checking->out = json_pack(
-		"{s:o, s:o, s:b, s:s, s:n, s:n, s:n, s:n, s:o}", "path", report_json_path(checking->path),
+		"{s:o, s:o, s:b, s:s, s:n, s:n, s:n, s:n, s:n, s:o}", "path", report_json_path(checking->path),
 		subject_kind_name(checking->subject), report_json_path(checking->subject->root), "ok", 0, "against",
 		checking->state.travelled || checking->subject->kind == SUBJECT_COPY ? "seal" : "record", "root",
-		"files", "bytes", "error", "faults", checking->faults);
+		"signed_by", "files", "bytes", "error", "faults", checking->faults);
 	return shown && checking->out ? 0 : -ENOMEM;
 }
 
