@@ -2,6 +2,7 @@
 # make check      install what the tests need (Debian, as root), build, run unit and mount tests
 # make demo       two real PyTorch trials, child before parent
 # make fuzz       libFuzzer over all parsers, FUZZ_SECONDS each (clang)
+# make bench      how fast the mount is, against the bare directory and other file systems of its kind; BENCH="--quick …": arguments
 # make install    DESTDIR, PREFIX
 # V=1 shows the commands; CC, CFLAGS, LDFLAGS, SANITIZE=address,undefined as usual
 
@@ -29,7 +30,7 @@ SEALCTL_LIB_OBJ := $(filter-out %/main.o,$(SEALCTL_OBJ))
 UNIT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FAULT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fault/test_*.c))
 FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
-HELPER_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mount/*.c))
+HELPER_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mount/*.c tests/bench/*.c))
 
 PROGRAMS := $(BUILD)/sealfs $(BUILD)/sealctl
 
@@ -83,6 +84,10 @@ fuzz:
 	$(Q)$(MAKE) --no-print-directory CC=clang SANITIZE=fuzzer,address,undefined CFLAGS='-O1 -g -fno-sanitize-recover=all' BUILD=$(BUILD)-fuzz fuzz-programs
 	$(Q)BUILD=$(BUILD)-fuzz tests/fuzz/run $(FUZZ_SECONDS)
 fuzz-programs: $(FUZZ_BIN)
+bench:
+	$(Q)tests/install-deps build bench
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) all $(BUILD)/tests/bench/bench_io
+	$(Q)BUILD=$(BUILD) tests/bench/bench $(BENCH)
 demo:
 	$(Q)tests/install-deps build demo
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) all
@@ -99,6 +104,6 @@ clean:
 	rm -rf $(BUILD)
 
 FORCE:
-.PHONY: all deps check fuzz fuzz-programs demo install clean test-programs FORCE
+.PHONY: all deps check fuzz fuzz-programs bench demo install clean test-programs FORCE
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

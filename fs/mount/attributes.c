@@ -141,10 +141,13 @@ static int read_link(struct mount *mount, struct node *node, const struct admiss
 	ssize_t length = readlinkat(place.directory, place.name, target, size - 1);
 	error = length < 0 ? -errno : 0;
 	place_put(&place);
-	if (error)
+	bool sealed = admission->view.answer == GATE_SEALED && !admission->live;
+	if (sealed && (error == -ENOENT || error == -EINVAL))
+		return sealed_contradicted(mount, admission->view.sealed, admission->home.path, "it is no symlink any more");
+	if (length < 0)
 		return error;
 	target[length] = '\0';
-	if (admission->view.answer != GATE_SEALED || admission->live)
+	if (!sealed)
 		return 0;
 	const struct manifest_entry *entry = sealed_entry(admission->view.sealed, admission->home.path);
 	if (entry && entry->type == MANIFEST_SYMLINK && !strcmp(entry->target, target))

@@ -20,7 +20,8 @@ static int open_node(struct mount *mount, struct node *node, int flags)
 	char path[64];
 	int fd;
 
-	flags = (flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_DIRECT)) | O_CLOEXEC;
+	/* O_NONBLOCK: a FIFO may have been put where the file was, and nothing may hold up a thread of the mount's */
+	flags = (flags & ~(O_CREAT | O_EXCL | O_DIRECT)) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	int error = node_place(&mount->nodes, node, &place);
 	if (error) { /* unlinked, but open somewhere: by way of that descriptor */
 		pthread_mutex_lock(&mount->nodes.lock);
@@ -126,7 +127,9 @@ static void verify_and_finish(fuse_req_t req, struct mount *mount, struct handle
 	struct stat attributes;
 	struct parked *parked = NULL;
 
-	int error = fstat(handle->fd, &attributes) ? -errno : attach_reader(mount, handle, sealed, index, &attributes);
+	int error = fstat(handle->fd, &attributes) ? -errno : sealed_matches(mount, sealed, &sealed->manifest.entries[index], &attributes);
+	if (!error)
+		error = attach_reader(mount, handle, sealed, index, &attributes);
 	if (error == -EAGAIN)
 		error = gate_verify(mount->gate, sealed, index, handle->fd, &attributes, &caller, NULL, NULL);
 	if (error == -EAGAIN) {
@@ -205,7 +208,7 @@ static void open_for_reading(fuse_req_t req, struct node *node, int flags)
 		error = admit_reader(req, node, GATE_READ, !(flags & O_NONBLOCK), &admission);
 		if (!error && node->promise)
 			error = -ESTALE;
-		int fd = error ? -1 : open_node(mount, node, flags & ~O_NONBLOCK);
+		int fd = error ? -1 : open_node(mount, node, flags);
 		if (!error && fd < 0)
 			error = fd;
 		if (!error && !(handle = handle_new(mount, node, fd))) {
