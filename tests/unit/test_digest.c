@@ -82,33 +82,93 @@ static void digest_equals_that_of_the_fsverity_tool(void **state)
 }
 
 /* Skips itself where the tool is not installed. */
-static void digest_of_random_sizes_equals_that_of_the_tool(void **state)
+#define FILES 1000
+
+static size_t random_size(unsigned int *seed, int file)
 {
-	uint8_t *data = malloc(4 << 20);
+	static const size_t borders[] = {0, 4096, 8192, 128 * 4096, 1 << 20, 2 << 20, 128 * 4096 * 3};
+	size_t near = borders[rand_r(seed) % 7];
+
+	/* half of them around a border of blocks, groups or chunks */
+	if (file % 2)
+		return (size_t)rand_r(seed) % (file % 20 == 1 ? 4 << 20 : 200000);
+	return near + (size_t)rand_r(seed) % 5 - (near ? 2 : 0);
+}
+
+/* Files 000 to 999, every tenth with a hole; their digests in `ours`. */
+static void make_random_files(const uint8_t *data, char (*ours)[DIGEST_HEX_SIZE])
+{
 	unsigned int seed = 1;
+
+	for (int i = 0; i < FILES; i++) {
+		size_t size = random_size(&seed, i);
+		char name[16], path[4096];
+		struct digest digest;
+		int fd;
+
+		snprintf(name, sizeof(name), "r/%03d", i);
+		scratch_path(&scratch, name, path);
+		fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		assert_true(fd >= 0);
+		assert_int_equal(write(fd, data + rand_r(&seed) % 4096, i % 10 ? size : size / 2), i % 10 ? size : size / 2);
+		assert_int_equal(ftruncate(fd, (off_t)size), 0);
+		assert_int_equal(digest_file(&scratch.store, fd, size, 1 + (unsigned int)i % 3, NULL, &digest), 0);
+		digest_to_hex(&digest, ours[i]);
+		close(fd);
+	}
+}
+
+static void compare_with_the_tool(const char *files, char (*ours)[DIGEST_HEX_SIZE], int count)
+{
+	char command[4200], line[128];
+	FILE *tool;
+
+	snprintf(command, sizeof(command), "cd %s && fsverity digest --compact %s", scratch.dir, files);
+	tool = popen(command, "r");
+	assert_non_null(tool);
+	for (int i = 0; i < count; i++) {
+		assert_non_null(fgets(line, sizeof(line), tool));
+		line[64] = '\0';
+		assert_string_equal(line, ours[i]);
+	}
+	assert_int_equal(pclose(tool), 0);
+}
+
+static void digests_of_a_thousand_files_equal_those_of_the_tool(void **state)
+{
+	static char ours[FILES][DIGEST_HEX_SIZE];
+	uint8_t *data = malloc((4 << 20) + 8192);
 
 	if (system("command -v fsverity >/dev/null 2>&1") != 0)
 		skip();
-	scratch_pattern(data, 4 << 20);
-	for (int i = 0; i < 24; i++) {
-		size_t size = (size_t)rand_r(&seed) % (i < 12 ? 4 << 20 : 20000);
-		char command[4200], line[128] = "", hex[DIGEST_HEX_SIZE];
-		int fd = open_data(data, size);
-		struct digest digest;
-		FILE *tool;
-
-		assert_int_equal(digest_file(&scratch.store, fd, size, 2, NULL, &digest), 0);
-		close(fd);
-		digest_to_hex(&digest, hex);
-		snprintf(command, sizeof(command), "fsverity digest --compact %s/data", scratch.dir);
-		tool = popen(command, "r");
-		assert_non_null(tool);
-		assert_non_null(fgets(line, sizeof(line), tool));
-		assert_int_equal(pclose(tool), 0);
-		line[strcspn(line, "\n")] = '\0';
-		assert_string_equal(line, hex);
-	}
+	scratch_pattern(data, (4 << 20) + 8192);
+	scratch_mkdir(&scratch, "r");
+	make_random_files(data, ours);
+	compare_with_the_tool("r/*", ours, FILES);
 	free(data);
+}
+
+static void digest_of_a_file_larger_than_four_gib_equals_that_of_the_tool(void **state)
+{
+	static char ours[1][DIGEST_HEX_SIZE];
+	const off_t size = (5ll << 30) + 123;
+	struct digest digest;
+	char path[4096];
+	int fd;
+
+	if (system("command -v fsverity >/dev/null 2>&1") != 0)
+		skip();
+	scratch_path(&scratch, "data", path);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "begin", 5, 0), 5);
+	assert_int_equal(pwrite(fd, "middle", 6, size / 2), 6);
+	assert_int_equal(pwrite(fd, "end", 3, size - 3), 3);
+	assert_int_equal(digest_file(&scratch.store, fd, (uint64_t)size, 2, NULL, &digest), 0);
+	close(fd);
+	digest_to_hex(&digest, ours[0]);
+	compare_with_the_tool("data", ours, 1);
+	unlink(path);
 }
 
 static void file_that_ends_early_is_no_file_of_that_size(void **state)
@@ -216,7 +276,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(digest_equals_that_of_the_fsverity_tool),
-		cmocka_unit_test(digest_of_random_sizes_equals_that_of_the_tool),
+		cmocka_unit_test(digests_of_a_thousand_files_equal_those_of_the_tool),
+		cmocka_unit_test(digest_of_a_file_larger_than_four_gib_equals_that_of_the_tool),
 		cmocka_unit_test(file_that_ends_early_is_no_file_of_that_size),
 		cmocka_unit_test(computation_counts_and_is_cancelled),
 		cmocka_unit_test(short_reads_are_continued_and_errors_passed_on),
