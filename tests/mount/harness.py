@@ -17,6 +17,7 @@ import inspect
 import json
 import os
 import pickle
+import pty
 import re
 import select
 import shutil
@@ -799,6 +800,14 @@ class SealfsTest(unittest.TestCase):
 
     def await_state(self, path, state, patience=None):
         return until(lambda: self.state(path) == state, lambda: "%s to be %s; it is %r" % (path, state, self.status(path)), patience)
+
+    def need_terminal(self):
+        """A container may have none to give."""
+        try:
+            for fd in pty.openpty():
+                os.close(fd)
+        except OSError as problem:
+            self.skipTest(str(problem))
 
     def need_exit_info(self):
         """Without it only `sealctl run` can tell how a trial ended."""

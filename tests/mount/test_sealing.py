@@ -3,6 +3,7 @@
 """What a seal is made of, how it is asked for, and what becomes of damage done behind the mount."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -390,6 +391,22 @@ class Damage_behind_the_mount(Sealing):
             file.write("#!/bin/sh\necho evil\n")
         call = reader.start("subprocess.run([d + '/run'], capture_output=True).stdout", d=self.path)
         self.assertNotEqual(call.finish()["value"], b"evil\n")
+
+
+@in_modes(ROOT, DAEMON)
+class Huge(Sealing):
+    def test_memory_does_not_grow_with_the_file(self):
+        """8 GiB (with holes): at most 32 MiB of memory."""
+        if os.statvfs(self.export).f_bavail * os.statvfs(self.export).f_frsize < 1 << 30:
+            self.skipTest("there is no room for the hashes of 8 GiB")
+        mount = self.mount("prefetch=off")
+        self.agent("parent")("os.mkdir(d); open(d + '/a', 'wb').close(); os.truncate(d + '/a', 8 << 30)", d=self.path)
+        self.ctl("seal", self.path, trial="parent", patience=150)
+        self.agent("child")("open(d + '/a', 'rb').close()", d=self.path, patience=150)
+        with open("/proc/%d/status" % mount.pid) as file:
+            peak = int(re.search(r"VmHWM:\s+(\d+) kB", file.read()).group(1))
+        print("%s: at most %d KiB of memory" % (self.id(), peak))
+        self.assertLess(peak, 32 << 10)
 
 
 if __name__ == "__main__":

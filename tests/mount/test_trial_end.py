@@ -301,6 +301,7 @@ class Jobs(Ends):
 
     def interactive(self, commands):
         """A shell with job control, which needs a terminal: every pipeline is a process group of its own. Waits at its end for a line in a FIFO."""
+        self.need_terminal()
         fifo = os.path.join(self.tmp, "go")
         os.mkfifo(fifo)
         os.chmod(fifo, 0o666)

@@ -652,6 +652,7 @@ class Browser(Related):
 class Terminal(Sealed):
     def start(self, *arguments):
         """sealctl with a terminal for its standard error, which is read by the caller."""
+        self.need_terminal()
         master, slave = pty.openpty()
         process = subprocess.Popen([self.sealctl_path, "verify", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave,
                                    env=environment(), start_new_session=True, restore_signals=True)
