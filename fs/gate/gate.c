@@ -22,8 +22,9 @@ struct gate *gate_create(const struct gate_options *options)
 	gate->waiters = waiters_create(gate_kick_, gate);
 	gate->trials = trials_create(options->config.trial_env, gate_trial_ended_, gate);
 	gate->parents = gate_parents_create_(options->config.trial_env);
+	gate->peers = gate_peers_create_(options->store.root);
 	gate->pool = pool_create(POOL_THREADS);
-	if (gate->event < 0 || !gate->parents || !gate->waiters || !gate->trials || !gate->pool) {
+	if (gate->event < 0 || !gate->parents || !gate->peers || !gate->waiters || !gate->trials || !gate->pool) {
 		gate_destroy(gate);
 		return NULL;
 	}
@@ -98,6 +99,7 @@ void gate_destroy(struct gate *gate)
 		gate_stop(gate);
 	trials_destroy(gate->trials);
 	gate_parents_destroy_(gate->parents);
+	gate_peers_destroy_(gate->peers);
 	waiters_destroy(gate->waiters);
 	if (gate->event >= 0)
 		close(gate->event);

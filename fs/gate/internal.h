@@ -60,11 +60,13 @@ struct gate_checkpoint {
 };
 
 struct gate_parents;
+struct gate_peers;
 struct gate {
 	struct gate_options options;
 	struct waiters *waiters;
 	struct trials *trials;
 	struct gate_parents *parents;
+	struct gate_peers *peers;
 	struct pool *pool;
 	pthread_mutex_t lock;
 	struct gate_checkpoint *by_path; /* lock */
@@ -161,6 +163,17 @@ void gate_parents_destroy_(struct gate_parents *parents);
 /* What the trial opened, sorted by path; to be freed by gate_parents_free_(), also after an error. 0 or -ENOMEM. */
 int gate_parents_of_(struct gate_parents *parents, const char *trial, struct seal_parent **out, size_t *count);
 void gate_parents_free_(struct seal_parent *list, size_t count);
+void gate_parents_sort_(struct seal_parent *list, size_t count);
+
+/* ---- peers.c ---- */
+/* `export` is the export's root. NULL when memory is out; without a socket it knows nobody. */
+struct gate_peers *gate_peers_create_(int export);
+void gate_peers_destroy_(struct gate_peers *peers);
+/* Readable when gate_peers_dispatch_() has something to do; or -1. */
+int gate_peers_fd_(const struct gate_peers *peers);
+void gate_peers_dispatch_(struct gate *gate);
+/* Adds to the list (allocated) what the trial opened through other mounts of this machine; `uid` is the user who seals. Waits a moment for their answers. 0 or -ENOMEM. */
+int gate_peers_add_parents_(struct gate *gate, const char *path, const char *trial, uid_t uid, struct seal_parent **parents, size_t *count);
 
 /* ---- verify.c ---- */
 int gate_checks_init_(struct gate_sealed *sealed);

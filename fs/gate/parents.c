@@ -202,9 +202,14 @@ int gate_parents_of_(struct gate_parents *parents, const char *trial, struct sea
 			error = -ENOMEM;
 	}
 	pthread_mutex_unlock(&parents->lock);
-	if (*count)
-		qsort(*out, *count, sizeof(**out), by_path);
+	gate_parents_sort_(*out, *count);
 	return error;
+}
+
+void gate_parents_sort_(struct seal_parent *list, size_t count)
+{
+	if (count)
+		qsort(list, count, sizeof(*list), by_path);
 }
 
 void gate_parents_free_(struct seal_parent *list, size_t count)

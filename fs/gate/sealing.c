@@ -169,14 +169,16 @@ void gate_seal_(struct gate_checkpoint *checkpoint)
 	bool by_hand = checkpoint->by_hand;
 	uint64_t start = waiters_now_ns();
 	int error = job.trial ? gate_parents_of_(gate->parents, job.trial, &parents, &job.parent_count) : -ENOMEM;
-	job.parents = parents;
 
 	/* a trial that ended without a single file has not saved: its child must not find an empty, good checkpoint */
 	if (!error && !by_hand && !gate_has_content_(checkpoint))
 		error = -ENODATA;
 	if (!error) {
 		pthread_mutex_unlock(&checkpoint->lock);
-		error = run_seal(checkpoint, &job);
+		error = gate_peers_add_parents_(gate, checkpoint->path, job.trial, job.uid, &parents, &job.parent_count);
+		job.parents = parents;
+		if (!error)
+			error = run_seal(checkpoint, &job);
 		pthread_mutex_lock(&checkpoint->lock);
 	}
 	if (error)

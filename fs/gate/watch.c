@@ -211,7 +211,8 @@ void *gate_loop_(void *arg)
 	struct gate *gate = arg;
 	struct pollfd polled[] = {{.fd = gate->event, .events = POLLIN},
 				  {.fd = trials_fd(gate->trials), .events = POLLIN},
-				  {.fd = gate->inotify, .events = POLLIN}};
+				  {.fd = gate->inotify, .events = POLLIN},
+				  {.fd = gate_peers_fd_(gate->peers), .events = POLLIN}};
 	uint64_t count;
 
 	for (;;) {
@@ -223,7 +224,7 @@ void *gate_loop_(void *arg)
 		pthread_mutex_unlock(&gate->lock);
 		if (stopping)
 			return NULL;
-		if (poll(polled, 3, timeout_until(expires, due, waiters_now_ns())) < 0 && errno != EINTR)
+		if (poll(polled, 4, timeout_until(expires, due, waiters_now_ns())) < 0 && errno != EINTR)
 			log_error("the gate's loop: poll: %s", strerror(errno));
 		if (polled[0].revents && read(gate->event, &count, sizeof(count)) < 0)
 			continue;
@@ -231,5 +232,7 @@ void *gate_loop_(void *arg)
 			trials_dispatch(gate->trials);
 		if (polled[2].revents)
 			read_inotify(gate);
+		if (polled[3].revents)
+			gate_peers_dispatch_(gate);
 	}
 }

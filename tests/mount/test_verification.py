@@ -4,6 +4,7 @@
 
 import os
 import re
+import signal
 
 from harness import ALL_MODES, DAEMON, ROOT, USER, SealfsTest, in_modes, main, pattern, sealed_manifest_parents, until
 
@@ -217,6 +218,45 @@ class Parents(Verification):
         self.seal_by("a", "a")
         self.seal_by("b", "b", "subprocess.run(['cat', d + '/a/model'], check=True, stdout=subprocess.DEVNULL)")
         self.assertEqual([path for path, _ in self.parents("b")], ["a"])
+
+    def test_what_was_opened_through_another_mount_of_the_machine_counts_too(self):
+        self.mount()
+        other = self.second_mount()
+        self.seal_by("a", "a")
+        self.seal_by("b", "b")
+        agent = self.agent("c")
+        agent("open(d + '/a/model').read(); open(o + '/b/model').read(); open(o + '/a/model').read()", d=self.point, o=other.path)
+        agent("os.mkdir(p); open(p + '/model', 'w').write('c')", p=self.point + "/c")
+        self.ctl("seal", self.point + "/c", trial="c")
+        self.assertEqual([path for path, _ in self.parents("c")], ["a", "b"])
+
+    def test_mount_that_does_not_answer_does_not_hold_up_the_seal(self):
+        mount = self.mount()
+        other = self.second_mount()
+        self.seal_by("a", "a")
+        agent = self.agent("c")
+        agent("open(d + '/a/model').read(); os.mkdir(d + '/c'); open(d + '/c/model', 'w').write('c')", d=self.point)
+        os.kill(other.pid, signal.SIGSTOP)
+        try:
+            self.ctl("seal", self.point + "/c", trial="c")
+        finally:
+            os.kill(other.pid, signal.SIGCONT)
+        self.assertEqual([path for path, _ in self.parents("c")], ["a"])
+        mount.await_log("'c': another mount of this export does not say")
+
+    def test_many_parents_come_in_several_parts(self):
+        self.mount()
+        other = self.second_mount()
+        maker = self.agent("maker")
+        names = ["%03d-%s" % (n, "x" * 240) for n in range(400)]
+        for name in names:
+            maker("os.mkdir(p); open(p + '/m', 'w').write(p[-250:-240])", p=self.point + "/" + name)
+        self.ctl("seal", *[self.point + "/" + name for name in names], trial="maker", patience=60)
+        agent = self.agent("c")
+        agent("[open(o + '/' + n + '/m').close() for n in names]", o=other.path, names=names)
+        agent("os.mkdir(d + '/c'); open(d + '/c/model', 'w').write('c')", d=self.point)
+        self.ctl("seal", self.point + "/c", trial="c")
+        self.assertEqual([path for path, _ in self.parents("c")], names)
 
     def test_looking_is_not_opening(self):
         self.mount()
