@@ -85,7 +85,7 @@ class Verify(Sealed):
         self.assertEqual((whole["ok"], whole["quick"], whole["files"], whole["bytes"]), (True, False, 6, 10 * BLOCK + 1 + 20 + 5 + 5 + 10000))
         self.assertGreaterEqual(whole["seconds"], 0)
         one, single = whole["checkpoints"]
-        self.assertEqual(set(one), {"path", "export", "ok", "against", "root", "files", "bytes", "error", "faults"})
+        self.assertEqual(set(one), {"path", "export", "ok", "against", "root", "signed_by", "files", "bytes", "error", "faults"})
         self.assertEqual((one["path"], one["export"], one["ok"], one["against"], one["files"], one["error"], one["faults"]),
                          ("t4", self.export, True, "record", 5, None, []))
         self.assertEqual(single["path"], "one.pt")
