@@ -173,8 +173,8 @@ static int read_all(const struct listing *listing, struct trust_folder *out, FIL
 
 		if (rc == 0)
 			out->count++;
-		else if (rc != -ENOENT)
-			rc = rc == -ENOMEM ? rc : complain(complaints, listing, name, rc, why);
+		else if (rc != -ENOMEM)
+			rc = complain(complaints, listing, name, rc, why);
 		if (rc == -ENOMEM)
 			return rc;
 	}
