@@ -300,11 +300,18 @@ static int run_one_file(const struct store *store)
 	return rc == 0 ? seal(store, "f", 1) : rc;
 }
 
-/* What an attempt without a key left is not in the way, nor the other way round. */
-static void prepare_key(void)
+/* An earlier attempt has left its signature. */
+static void prepare_no_key(void)
 {
 	prepare_open();
 	write_content("new");
+	scratch_mkdir(&scratch, "c/.seal");
+	scratch_write(&scratch, "c/.seal/signature", "of an attempt that did not come to its end");
+}
+
+static void prepare_key(void)
+{
+	prepare_no_key();
 	key_free(signing_key);
 	assert_int_equal(key_generate(&signing_key), 0);
 }
@@ -503,6 +510,7 @@ static const struct scenario scenarios[] = {
 	{"fail, claim generation 2, write, seal", prepare_open, run_second_generation, check_second_generation},
 	{"claim, write, seal one file", prepare_export, run_one_file, check_one_file},
 	{"sign", prepare_key, run_sign, check_sign},
+	{"seal without a key beside a signature", prepare_no_key, run_sign, check_sign},
 	{"reserve again after a failure", prepare_failed, run_reserve_again, check_reserve_again},
 	{"end a dead owner's", prepare_open, run_end_dead, check_end_dead},
 	{"remove sealed", prepare_sealed, run_remove, check_remove_sealed},

@@ -18,9 +18,13 @@
 #include "faulty.h"
 #include "sealfs/lease.h"
 #include "sealfs/seal.h"
+#include "sealfs/signature.h"
 
 static struct scratch scratch, slow_scratch; /* the same export, as the fast and the slow one have it */
 static const char *path;
+
+/* With what each of them signs; NULL: not at all. */
+static struct signing_key *keys[2], *slow_key, *fast_key;
 
 /* What the fast one does, and what it got, or 1 when it was never its turn. */
 static void (*fast)(void);
@@ -59,7 +63,11 @@ static int reserve(const struct store *store)
 
 static int seal(const struct store *store, unsigned int generation)
 {
-	struct seal_job job = {.path = path, .generation = generation, .trial = "t"};
+	bool is_fast = store == &scratch.store;
+	struct seal_job job = {.path = path,
+			       .generation = generation,
+			       .trial = is_fast ? "fast" : "slow",
+			       .key = is_fast ? fast_key : slow_key};
 	int rc = seal_checkpoint(store, &job);
 
 	free(job.error_path);
@@ -88,6 +96,26 @@ static void expect_content(const char *word)
 	free(text);
 }
 
+/* Beside a seal is the signature of whoever is in the record, or none when he has no key. */
+static void expect_signature(const struct store *store, const struct state *state)
+{
+	struct signing_key *signer = strcmp(state->end.trial, "slow") == 0 ? slow_key : fast_key;
+	struct signature signature;
+	struct key_public key;
+	size_t size;
+	char *text, *why;
+
+	assert_int_equal(signature_load(store, path, state, &text, &size, &why), 0);
+	assert_true(!text == !signer);
+	if (!text)
+		return;
+	assert_int_equal(signature_parse(text, size, &signature, NULL), 0);
+	key_public_of(signer, &key);
+	assert_true(key_equal(&signature.key, &key));
+	assert_int_equal(signature_check(&signature, &state->end.seal), 0);
+	free(text);
+}
+
 static enum state_kind look_by(const struct store *store)
 {
 	struct manifest manifest;
@@ -104,6 +132,7 @@ static enum state_kind look_by(const struct store *store)
 			fail_msg("sealed, but: %s", why ? why : "?");
 		assert_int_equal(seal_verify(store, store->root, path, &manifest, NULL, 1, NULL, NULL, NULL), 0);
 		manifest_free(&manifest);
+		expect_signature(store, &state);
 	}
 	state_free(&state);
 	return kind;
@@ -136,6 +165,7 @@ static void open_both(void)
 {
 	const char *other = getenv("SEALFS_TEST_OTHER_DIR");
 
+	slow_key = fast_key = NULL;
 	scratch_open_export(&scratch);
 	if (other)
 		snprintf(slow_scratch.dir, sizeof(slow_scratch.dir), "%s%s", other, strrchr(scratch.dir, '/'));
@@ -149,6 +179,25 @@ static void before_open(void)
 	open_both();
 	assert_int_equal(claim(&scratch.store, "t"), 0);
 	fill("old");
+}
+
+static void before_slow_signs(void)
+{
+	before_open();
+	slow_key = keys[0];
+}
+
+static void before_fast_signs(void)
+{
+	before_open();
+	fast_key = keys[1];
+}
+
+static void before_both_sign(void)
+{
+	before_open();
+	slow_key = keys[0];
+	fast_key = keys[1];
 }
 
 static void before_failed(void)
@@ -420,6 +469,9 @@ static const struct scenario {
 	{"end a dead one's, fail, remove and claim", before_open, slow_end_dead, fast_fails_removes_and_claims,
 	 check_end_dead, true},
 	{"seal, seal", before_open, slow_seal, fast_seals_it, check_seals, false},
+	{"sign, seal", before_slow_signs, slow_seal, fast_seals_it, check_seals, false},
+	{"seal, sign", before_fast_signs, slow_seal, fast_seals_it, check_seals, false},
+	{"sign, sign", before_both_sign, slow_seal, fast_seals_it, check_seals, false},
 	{"remove failed, claim", before_failed, slow_remove, fast_claim, check_remove, true},
 	{"remove failed, claim and seal", before_failed, slow_remove, fast_claim_and_seal, check_remove, true},
 	{"remove pending, claim", before_pending, slow_remove, fast_claim, check_remove, true},
@@ -503,6 +555,8 @@ int main(void)
 {
 	struct CMUnitTest tests[SCENARIOS];
 
+	if (key_generate(&keys[0]) < 0 || key_generate(&keys[1]) < 0)
+		return 1;
 	for (size_t i = 0; i < SCENARIOS; i++)
 		tests[i] = (struct CMUnitTest){scenarios[i].name, run_scenario, NULL, NULL, (void *)&scenarios[i]};
 	return cmocka_run_group_tests(tests, NULL, NULL);
