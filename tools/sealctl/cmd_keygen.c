@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <libgen.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,6 +55,20 @@ static int parse_options(const struct command *self, int argc, char **argv, stru
 	return -1;
 }
 
+/* Makes the names in the file's directory durable. */
+static int sync_directory(const char *path)
+{
+	AUTO_FREE char *directory = strdup(path);
+	AUTO_CLOSE int fd = directory ? open(dirname(directory), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (!directory)
+		return -ENOMEM;
+	/* One that may be written but not listed can not be opened: then it must do without. */
+	if (fd < 0)
+		return errno == EACCES ? 0 : -errno;
+	return fsync(fd) ? -errno : 0;
+}
+
 /* A file that was not there before; half of one does not stay. */
 static int write_file(const char *path, const char *text, size_t size, mode_t mode)
 {
@@ -74,6 +89,8 @@ static int write_file(const char *path, const char *text, size_t size, mode_t mo
 	}
 	if (!error && fsync(fd))
 		error = -errno;
+	if (!error)
+		error = sync_directory(path);
 	if (error)
 		unlink(path);
 	return error;
