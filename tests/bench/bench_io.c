@@ -48,6 +48,7 @@
 #define SMALL_FILE 4096
 #define REQUEST_LIMIT (16u << 20)
 #define WAITERS_LIMIT 20000
+#define PATIENCE 3600 /* seconds, for everything; who runs it has less */
 #define SEAL_PATIENCE 5.0 /* seconds; a file's close() returns before the mount knows of it */
 
 static void __attribute__((format(printf, 1, 2), noreturn)) die(const char *format, ...)
@@ -664,6 +665,7 @@ int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "waiters") == 0)
 		return waiters_main(atoi(argv[2]));
+	alarm(PATIENCE); /* the waiters end with it */
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		const struct command *command = &commands[i];
 		if (strcmp(argv[1], command->name) != 0 || argc != command->words + 2)
