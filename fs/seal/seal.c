@@ -233,7 +233,17 @@ static int load_file(const struct store *store, int dir, const char *name, size_
 	}
 }
 
-static int load_seal(const struct store *store, int dir, const struct state *state, struct loaded *loaded, char **why)
+/*
+ * The record vouches for the seal file, but whoever controls the server writes both. What is signed says which checkpoint it was; so a good seal of
+ * another one, or of an earlier generation, does not pass here. A copy keeps the name that it had elsewhere.
+ */
+static bool is_of_another(const struct seal *seal, const char *path, const struct state *state)
+{
+	return state->has_end && (strcmp(seal->checkpoint, path) != 0 || seal->generation != state->generation);
+}
+
+static int load_seal(const struct store *store, int dir, const char *path, const struct state *state,
+		     struct loaded *loaded, char **why)
 {
 	struct digest digest;
 	const char *reason = NULL;
@@ -249,6 +259,9 @@ static int load_seal(const struct store *store, int dir, const struct state *sta
 		return contradiction(why, "the seal can not be read: %s", reason);
 	if (rc == 0 && state->has_end && !digest_equal(&loaded->seal.root, &state->end.root))
 		return contradiction(why, "the seal names another root digest than the record");
+	if (rc == 0 && is_of_another(&loaded->seal, path, state))
+		return contradiction(why, "the seal is that of generation %u of '%s'", loaded->seal.generation,
+				     loaded->seal.checkpoint);
 	return rc;
 }
 
@@ -295,7 +308,7 @@ int seal_load(const struct store *store, const char *path, const struct state *s
 	if (dir.fd < 0)
 		return dir.fd;
 	store_refresh(store, dir.fd);
-	rc = load_seal(store, dir.fd, state, &loaded, why);
+	rc = load_seal(store, dir.fd, path, state, &loaded, why);
 	if (rc == 0)
 		rc = load_manifest(store, dir.fd, &loaded, manifest, why);
 	if (rc == 0 && seal) {
@@ -330,7 +343,7 @@ int seal_root(const struct store *store, const char *path, const struct state *s
 	if (dir.fd < 0)
 		return dir.fd;
 	store_refresh(store, dir.fd);
-	rc = load_seal(store, dir.fd, state, &loaded, NULL);
+	rc = load_seal(store, dir.fd, path, state, &loaded, NULL);
 	if (rc == 0)
 		*root = loaded.seal.root;
 	return rc;

@@ -404,6 +404,42 @@ static void edited_seal_or_manifest_is_not_loaded(void **unused)
 	}
 }
 
+/* As whoever controls the server could: another checkpoint's content and seal, and a record that goes with them. */
+static void good_seal_of_another_checkpoint_is_not_loaded(void **unused)
+{
+	struct manifest manifest;
+	struct state state;
+	char *why = NULL, *text, command[1024];
+	size_t size;
+
+	setup(NULL);
+	make_open("c");
+	make_open("d");
+	for (int i = 0; i < 2; i++) {
+		struct seal_job job;
+
+		job_for(&job, i ? "d" : "c", 1);
+		assert_int_equal(seal_checkpoint(&scratch.store, &job), 0);
+		free(job.error_path);
+	}
+	assert_int_equal(state_read(&scratch.store, "d", &state), 0);
+	free(state.end.checkpoint);
+	state.end.checkpoint = strdup("c");
+	assert_int_equal(record_format(&state.end, &text, &size), 0);
+	state_free(&state);
+	snprintf(command, sizeof(command), "cd %s && rm -rf c && cp -a d c && rm .sealfs/state/c/1.end", scratch.dir);
+	assert_int_equal(system(command), 0);
+	scratch_write_bytes(&scratch, ".sealfs/state/c/1.end", text, size);
+	free(text);
+	assert_int_equal(scratch_kind(&scratch, "c"), STATE_SEALED);
+	assert_int_equal(load("c", &manifest, NULL, &why), -EBADMSG);
+	assert_non_null(strstr(why, "'d'"));
+	free(why);
+	assert_int_equal(load("d", &manifest, NULL, &why), 0);
+	manifest_free(&manifest);
+	teardown(NULL);
+}
+
 /* What the table of operations lets happen in the middle of a sealing. */
 static const char *meanwhile;
 static unsigned int fsyncs;
@@ -607,6 +643,7 @@ int main(void)
 		cmocka_unit_test(only_what_is_open_is_sealed),
 		cmocka_unit_test(copy_brings_its_seal_along),
 		cmocka_unit_test(edited_seal_or_manifest_is_not_loaded),
+		cmocka_unit_test(good_seal_of_another_checkpoint_is_not_loaded),
 		cmocka_unit_test(content_that_moves_while_it_is_sealed_is_not_sealed),
 		cmocka_unit_test(failed_fsync_names_the_file_and_seals_nothing),
 		cmocka_unit_test(cancelled_sealing_seals_nothing),
