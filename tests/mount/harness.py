@@ -475,6 +475,12 @@ def program(name):
 _tools = None
 
 
+def sanitized():
+    """The sanitizers that are linked into the daemon."""
+    linked = subprocess.run(["ldd", os.path.join(BUILD, "sealfs")], stdout=subprocess.PIPE, env=environment(), check=False).stdout.decode()
+    return re.findall(r"lib(asan|ubsan|tsan)", linked)
+
+
 def tools():
     """A directory that every user may read, with the programs and this file: the checkout may be closed to others."""
     global _tools

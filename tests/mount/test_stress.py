@@ -10,17 +10,10 @@ import json
 import os
 import re
 import shutil
-import subprocess
 
-from harness import BUILD, DAEMON, ROOT, SLOWNESS, USER, SealfsTest, environment, in_modes, main, mounts, tools, until
+from harness import DAEMON, ROOT, SLOWNESS, USER, SealfsTest, in_modes, main, mounts, sanitized, tools, until
 
 ROUNDS = 150
-
-
-def sanitized():
-    """The sanitizers that are linked into the daemon."""
-    linked = subprocess.run(["ldd", os.path.join(BUILD, "sealfs")], stdout=subprocess.PIPE, env=environment(), check=False).stdout.decode()
-    return re.findall(r"lib(asan|ubsan|tsan)", linked)
 
 
 class Stress(SealfsTest):
