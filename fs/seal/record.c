@@ -74,6 +74,7 @@ void record_free(struct record *record)
 	free(record->host);
 	free(record->boot);
 	free(record->reason);
+	free(record->hint);
 	*record = (struct record){0};
 }
 
@@ -170,6 +171,10 @@ int record_format(const struct record *record, char **text, size_t *size)
 	record_lines_add(&lines, "uid", "%u", record->uid);
 	record_lines_add(&lines, "gid", "%u", record->gid);
 	record_lines_add(&lines, "token", "%s", record->token);
+	if (*record->mount)
+		record_lines_add(&lines, "mount", "%s", record->mount);
+	if (record->hint)
+		record_lines_add(&lines, "hint", "%s", record->hint);
 	if (record->kind == RECORD_END)
 		format_end(record, &lines);
 	rc = record_lines_end(&lines, text, size);
@@ -193,6 +198,7 @@ enum {
 	SEEN_RESULT = 1 << 7,
 	SEEN_ROOT = 1 << 8,
 	SEEN_SEAL = 1 << 9,
+	SEEN_MOUNT = 1 << 10,
 };
 
 struct parse {
@@ -265,6 +271,8 @@ static int parse_scalar(struct record *record, unsigned int which, const char *v
 		return parse_unsigned(value, &record->gid);
 	case SEEN_TOKEN:
 		return parse_token(value, record->token);
+	case SEEN_MOUNT:
+		return parse_token(value, record->mount);
 	case SEEN_RESULT:
 		return parse_result(value, &record->sealed);
 	case SEEN_ROOT:
@@ -285,6 +293,7 @@ static const struct {
 	{"host", offsetof(struct record, host), false, false},
 	{"boot", offsetof(struct record, boot), false, false},
 	{"reason", offsetof(struct record, reason), false, true},
+	{"hint", offsetof(struct record, hint), false, false},
 };
 
 static const struct {
@@ -299,6 +308,7 @@ static const struct {
 	{"uid", SEEN_UID, false},
 	{"gid", SEEN_GID, false},
 	{"token", SEEN_TOKEN, false},
+	{"mount", SEEN_MOUNT, false},
 	{"result", SEEN_RESULT, true},
 	{"root", SEEN_ROOT, true},
 	{"seal", SEEN_SEAL, true},

@@ -41,6 +41,8 @@ struct record {
 	uid_t uid;
 	gid_t gid;
 	char token[STORE_TOKEN_SIZE]; /* makes a retransmitted link recognisable */
+	char mount[STORE_TOKEN_SIZE]; /* the mount that made it, or "" */
+	char *hint;	     /* where that mount may be asked to tell of the end (hint.h), or NULL */
 	/* end only */
 	int sealed;	     /* 1 sealed, 0 failed */
 	struct digest root;  /* sealed: the root digest */

@@ -8,6 +8,7 @@ static void expect_same(const struct record *a, const struct record *b)
 	MUST(!strcmp(a->checkpoint, b->checkpoint) && !strcmp(a->trial, b->trial) && !strcmp(a->token, b->token));
 	MUST(!a->writer == !b->writer && (!a->writer || !strcmp(a->writer, b->writer)));
 	MUST(!a->reason == !b->reason && (!a->reason || !strcmp(a->reason, b->reason)));
+	MUST(!a->hint == !b->hint && (!a->hint || !strcmp(a->hint, b->hint)) && !strcmp(a->mount, b->mount));
 	MUST(a->time_ns == b->time_ns && a->uptime_ns == b->uptime_ns && a->uid == b->uid && a->gid == b->gid);
 	MUST(!a->sealed || (digest_equal(&a->root, &b->root) && digest_equal(&a->seal, &b->seal)));
 }

@@ -39,6 +39,10 @@ static void compare(const struct record *a, const struct record *b)
 	assert_int_equal(a->uid, b->uid);
 	assert_int_equal(a->gid, b->gid);
 	assert_string_equal(a->token, b->token);
+	assert_string_equal(a->mount, b->mount);
+	assert_int_equal(!a->hint, !b->hint);
+	if (a->hint)
+		assert_string_equal(a->hint, b->hint);
 	assert_int_equal(a->sealed, b->sealed);
 	assert_true(digest_equal(&a->root, &b->root));
 	assert_true(digest_equal(&a->seal, &b->seal));
@@ -90,6 +94,10 @@ static void records_come_back_whole(void **state)
 	record.writer = NULL;
 	record.pid = -1;
 	record.time_ns = -1;
+	round_trip(&record);
+	fill(&record, RECORD_CLAIM);
+	store_token(record.mount);
+	record.hint = strdup("[2001:db8::7]:45123 00112233445566778899aabbccddeeff");
 	round_trip(&record);
 	fill(&record, RECORD_END);
 	record.reason[0] = '\0';
