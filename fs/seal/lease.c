@@ -151,16 +151,18 @@ static int link_failed(const struct store *store, const char *path, int dir, uns
 	return rc == -EEXIST ? 0 : rc;
 }
 
-static int end_locked(const struct store *store, const char *path, int dir, const char *trial, const char *reason)
+/* The generation that is open. 1, 0 when there is nothing to end, -errno. */
+static int open_generation(const struct store *store, const char *path, int dir, unsigned int *generation)
 {
 	struct state state;
 	int rc = state_read_in(store, path, dir, &state);
 
 	if (rc < 0)
 		return rc;
+	*generation = state.generation;
 	switch (state.kind) {
 	case STATE_OPEN:
-		rc = link_failed(store, path, dir, state.generation, trial, reason);
+		rc = 1;
 		break;
 	case STATE_PENDING:
 		rc = -EINVAL;
@@ -175,19 +177,21 @@ static int end_locked(const struct store *store, const char *path, int dir, cons
 	return rc;
 }
 
-int lease_end_dead(const struct store *store, const char *path, const char *trial, const char *reason)
+/*
+ * The lock tells only of writers whose claim was there before it was asked for: it may be taken away from us like any
+ * other, when this machine is cut off, and the next generation be written by the time that we go on. So what may be
+ * ended is what was open before.
+ */
+static int end_unless_held(const struct store *store, const char *path, int dir, const char *trial, const char *reason)
 {
-	AUTO_FD(dir, store);
 	AUTO_FD(lock, store);
-	int rc;
+	unsigned int generation;
+	int rc = open_generation(store, path, dir, &generation);
 
-	dir.fd = state_open_dir(store, path, false);
-	if (dir.fd < 0)
-		return dir.fd == -ENOENT ? 0 : dir.fd;
+	if (rc <= 0)
+		return rc;
 	/* The file may be missing when locks were never taken. EACCES or EROFS: another one must decide. */
-	lock.fd = open_lock(store, dir.fd, O_RDWR | O_CREAT);
-	if (lock.fd == -ENOENT || lock.fd == -ESTALE)
-		return -EBUSY;
+	lock.fd = open_lock(store, dir, O_RDWR | O_CREAT);
 	if (lock.fd < 0)
 		return lock.fd == -EPERM ? -EACCES : lock.fd;
 	rc = store->ops->lock(store->ctx, lock.fd, F_WRLCK);
@@ -197,10 +201,20 @@ int lease_end_dead(const struct store *store, const char *path, const char *tria
 	 */
 	rc = is_current(store, path, lock.fd);
 	if (rc >= 0)
-		rc = rc ? end_locked(store, path, dir.fd, trial, reason) : -EBUSY;
-	/* Removed under us: whoever is there now is another one. */
-	if (rc == -ENOENT || rc == -ESTALE)
-		rc = -EBUSY;
+		rc = rc ? link_failed(store, path, dir, generation, trial, reason) : -EBUSY;
 	store->ops->lock(store->ctx, lock.fd, F_UNLCK);
 	return rc;
+}
+
+int lease_end_dead(const struct store *store, const char *path, const char *trial, const char *reason)
+{
+	AUTO_FD(dir, store);
+	int rc;
+
+	dir.fd = state_open_dir(store, path, false);
+	if (dir.fd < 0)
+		return dir.fd == -ENOENT ? 0 : dir.fd;
+	rc = end_unless_held(store, path, dir.fd, trial, reason);
+	/* Removed under us: whoever is there now is another one. */
+	return rc == -ENOENT || rc == -ESTALE ? -EBUSY : rc;
 }

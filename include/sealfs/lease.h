@@ -30,8 +30,8 @@ void lease_drop(const struct store *store, struct lease *lease);
 int lease_held(const struct store *store, const char *path);
 
 /*
- * Ends an open generation whose writer is gone: takes the lease exclusively (refused: -EBUSY, the writer lives), looks at the state again, links "failed: <reason>",
- * drops it. 0 when it is ended now, whoever did it. -EACCES when this user may not decide it.
+ * Ends an open generation whose writer is gone: looks which one is open, takes the lease exclusively (refused: -EBUSY, the writer lives), links "failed: <reason>"
+ * to that one and no other, drops it. 0 when it is ended now, whoever did it. -EACCES when this user may not decide it.
  */
 int lease_end_dead(const struct store *store, const char *path, const char *trial, const char *reason);
 

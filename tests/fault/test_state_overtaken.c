@@ -31,6 +31,9 @@ static void (*fast)(void);
 static int fast_result;
 /* Whether it came after the slow one had read the state: else the slow one acts on what the fast one has left. */
 static bool after_the_look;
+/* Likewise after he had asked for the lock; the operation at which he did. */
+static bool after_the_lock;
+static int asked_at;
 
 static int claim(const struct store *store, const char *trial)
 {
@@ -293,6 +296,13 @@ static void fast_fails_it_and_claims(void)
 		fast_claim_and_seal();
 }
 
+static void fast_fails_and_claims(void)
+{
+	fast_result = scratch_fail(&scratch, path, 1);
+	if (fast_result == 0)
+		fast_claim();
+}
+
 static void fast_seals_it(void)
 {
 	fast_result = seal(&scratch.store, 1);
@@ -439,6 +449,22 @@ static void check_end_dead(int slow)
 	}
 }
 
+/* What his lock tells is about the claim that was there when he asked for it. */
+static void check_end_dead_of_another_generation(int slow)
+{
+	enum state_kind kind = look();
+
+	if (slow != 0 && slow != -EBUSY)
+		fail_msg("the slow one got %d (%s)", slow, strerror(-slow));
+	if (fast_result == 0 && after_the_lock) {
+		assert_int_equal(kind, STATE_OPEN);
+		assert_int_equal(generation(), 2);
+		expect_content("fast");
+	} else if (fast_result != 0 && slow == 0) {
+		assert_int_equal(kind, STATE_FAILED);
+	}
+}
+
 static void check_seals(int slow)
 {
 	assert_int_equal(look(), STATE_SEALED);
@@ -468,6 +494,8 @@ static const struct scenario {
 	{"end, fail, remove and claim", before_open, slow_end, fast_fails_removes_and_claims, check_end, false},
 	{"end a dead one's, fail, remove and claim", before_open, slow_end_dead, fast_fails_removes_and_claims,
 	 check_end_dead, true},
+	{"end a dead one's, fail and claim", before_open, slow_end_dead, fast_fails_and_claims,
+	 check_end_dead_of_another_generation, true},
 	{"seal, seal", before_open, slow_seal, fast_seals_it, check_seals, false},
 	{"sign, seal", before_slow_signs, slow_seal, fast_seals_it, check_seals, false},
 	{"seal, sign", before_fast_signs, slow_seal, fast_seals_it, check_seals, false},
@@ -485,6 +513,10 @@ static const struct scenario {
 
 static int lock_that_holds_nobody_back(void *ctx, int fd, int type)
 {
+	const struct faulty *faulty = ctx;
+
+	if (asked_at == 0)
+		asked_at = faulty->count + 1;
 	faulty_hit(ctx);
 	return 0;
 }
@@ -520,6 +552,7 @@ static bool run_once(const struct scenario *scenario, int at)
 		ops.lock = lock_that_holds_nobody_back;
 	fast = scenario->fast;
 	fast_result = 1;
+	asked_at = 0;
 	scenario->before();
 	give_way();
 	store = slow_scratch.store;
@@ -527,6 +560,7 @@ static bool run_once(const struct scenario *scenario, int at)
 	store.ctx = &faulty;
 	rc = scenario->slow(&store);
 	after_the_look = faulty.changed > 0 && at >= faulty.changed;
+	after_the_lock = asked_at > 0 && at >= asked_at;
 	give_way();
 	scenario->check(rc);
 	store_close(&slow_scratch.store);
