@@ -588,6 +588,18 @@ while True:
         self.assertEqual(self.status(self.path)["writer"], "Abc12")
         self.assertEqual(self.reader().value(), b"x\n")
 
+    def test_save_path_of_nni_in_a_directory_that_the_script_makes(self):
+        export = self.make_dir("deep", 0o777, self.mode.owner)
+        self.ctl("init", "--depth", "2", export, uid=self.mode.owner)
+        path = self.mount(export=export, point=self.make_dir("deep-mnt", 0o755, self.mode.owner)).path + "/experiment/t1"
+        system = self.make_dir("nni", 0o777)
+        with open(system + "/parameter.cfg", "w") as file:
+            file.write('{"parameter_id": 3, "parameters": {"save_path": "%s"}}' % path)
+        result = self.sealctl("run", "--", "/bin/sh", "-c", 'mkdir -p "$0" && echo x >"$0/model.bin"', path,
+                              trial={"NNI_TRIAL_JOB_ID": "Abc12"}, env={"NNI_SYS_DIR": system})
+        self.assertEqual(result.status, 0, result)
+        self.assertEqual((self.state(path), self.status(path)["writer"]), ("sealed", "Abc12"))
+
     def test_script_fails_under_a_shell_that_returns_0(self):
         child = self.waiting_reader()
         self.need_exit_info()

@@ -160,12 +160,17 @@ static const struct run_mount *find_mount(const struct run *run, const struct ta
 	return NULL;
 }
 
-static int claim(struct run *run, const struct run_mount *mount, const char *path)
+/* `given`: by a scheduler. It may name a directory in directories that are still to be made, by the script. */
+static int claim(struct run *run, const struct run_mount *mount, const char *path, bool given)
 {
 	struct call call = {.op = SEALFS_CALL_CLAIM, .path = path, .trial = run->trial};
 	json_auto_t *reply = NULL;
 	int result = call_mount(mount->fd, &call, &reply);
 
+	if (given && result == -ENOENT) {
+		report_note("the save path '%s' is not claimed yet: the directory above it does not exist", path);
+		return EXIT_GOOD;
+	}
 	return result ? report_failure("save to", path, result, call_why(reply, result)) : EXIT_GOOD;
 }
 
@@ -184,7 +189,7 @@ int run_claim(struct run *run, const char *path)
 		target.depth = mount->depth;
 		error = target_check_depth(&target, &why);
 	}
-	return error ? report_failure("save to", path, error, why) : claim(run, mount, target.path);
+	return error ? report_failure("save to", path, error, why) : claim(run, mount, target.path, false);
 }
 
 int run_claim_given(struct run *run, const char *path)
@@ -205,7 +210,7 @@ int run_claim_given(struct run *run, const char *path)
 	if (!target.path)
 		return report_failure("save to", path, -ENOMEM, NULL);
 	if (!target_check_depth(&target, &why))
-		return claim(run, mount, target.path);
+		return claim(run, mount, target.path, true);
 	report_note("the save path '%s' is not claimed: %s", path, why ? why : "");
 	return EXIT_GOOD;
 }
