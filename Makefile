@@ -97,6 +97,7 @@ demo:
 install: all
 	install -D -m 755 $(BUILD)/sealfs $(DESTDIR)$(PREFIX)/bin/sealfs
 	install -D -m 755 $(BUILD)/sealctl $(DESTDIR)$(PREFIX)/bin/sealctl
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/sealfs/nni tools/nni/*.py
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 man/*.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 man/*.5
