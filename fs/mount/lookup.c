@@ -46,11 +46,12 @@ static int attributes_of(struct mount *mount, struct node *parent, const char *n
 	return error;
 }
 
+/* `sealed_as` is the place in the manifest, from 1, of what is sealed; else 0. */
 static int real_entry(struct mount *mount, struct node *parent, const char *name, const struct stat *attributes, const struct timespec *born,
-		      double timeout, struct fuse_entry_param *entry)
+		      uint64_t sealed_as, double timeout, struct fuse_entry_param *entry)
 {
 	struct node *node;
-	int error = node_look_up(&mount->nodes, parent, name, attributes, born, &node);
+	int error = node_look_up(&mount->nodes, parent, name, attributes, born, sealed_as, &node);
 	if (!error)
 		fill_entry(mount, node, attributes, timeout, entry);
 	return error;
@@ -63,7 +64,7 @@ int entry_made(struct mount *mount, struct node *parent, const char *name, struc
 
 	int error = attributes_of(mount, parent, name, &attributes, &born);
 	if (!error)
-		error = real_entry(mount, parent, name, &attributes, &born, 0, entry);
+		error = real_entry(mount, parent, name, &attributes, &born, 0, 0, entry);
 	if (!error && parent->depth + 1 == mount->depth)
 		gate_set_content(node_of(mount, entry->ino)->checkpoint, attributes.st_dev, attributes.st_ino);
 	return error;
@@ -97,7 +98,8 @@ static int look_up_sealed(struct mount *mount, struct node *parent, const char *
 		error = sealed_matches(mount, sealed, expected, &attributes);
 	if (!error && top && !S_ISDIR(attributes.st_mode))
 		error = sealed_contradicted(mount, sealed, path, "it is no directory any more");
-	return error ? error : real_entry(mount, parent, name, &attributes, &born, timeout, entry);
+	uint64_t sealed_as = expected ? (uint64_t)(expected - sealed->manifest.entries) + 1 : 0;
+	return error ? error : real_entry(mount, parent, name, &attributes, &born, sealed_as, timeout, entry);
 }
 
 /* Of something that is not sealed: what is there, or a promise of type `promised` (0: none). */
@@ -109,7 +111,7 @@ static int look_up_unsealed(struct mount *mount, struct node *parent, const char
 	int error = attributes_of(mount, parent, name, &attributes, &born);
 	if (error == -ENOENT && promised)
 		return make_promise(mount, parent, name, promised, entry);
-	return error ? error : real_entry(mount, parent, name, &attributes, &born, 0, entry);
+	return error ? error : real_entry(mount, parent, name, &attributes, &born, 0, 0, entry);
 }
 
 /* What a failed generation left is then an ordinary place to begin in. */

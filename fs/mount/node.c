@@ -65,7 +65,7 @@ int nodes_init(struct nodes *nodes, struct gate *gate, int root, unsigned int de
 	nodes->root->directory = fcntl(root, F_DUPFD_CLOEXEC, 0);
 	if (nodes->root->directory < 0)
 		return -errno;
-	nodes->root->key = (struct node_key){attributes.st_dev, attributes.st_ino};
+	nodes->root->key = (struct node_key){.device = attributes.st_dev, .inode = attributes.st_ino};
 	nodes->root->type = S_IFDIR;
 	nodes->root->refs = 1;
 	return 0;
@@ -127,26 +127,69 @@ static int settle_locked(struct nodes *nodes, struct node *node, struct node *pa
 	return error;
 }
 
-int node_look_up(struct nodes *nodes, struct node *parent, const char *name, const struct stat *attributes, const struct timespec *born,
-		 struct node **out)
+/* A directory has one name, and keeps its node whatever becomes of its checkpoint. */
+static struct node_key make_key(const struct stat *attributes, const void *scope, uint64_t entry)
 {
 	struct node_key key;
+
+	memset(&key, 0, sizeof(key)); /* it is hashed as it lies in memory */
+	key.device = attributes->st_dev;
+	key.inode = attributes->st_ino;
+	if (!S_ISDIR(attributes->st_mode)) {
+		key.scope = scope;
+		key.entry = entry;
+	}
+	return key;
+}
+
+/* The top directory of the checkpoint that `parent` belongs to. */
+static const struct node *top_above_locked(const struct nodes *nodes, const struct node *parent)
+{
+	while (parent && !parent->checkpoint && parent != nodes->root)
+		parent = parent->names ? parent->names->parent : NULL;
+	return parent && parent->checkpoint ? parent : NULL;
+}
+
+void node_rescope_locked(struct nodes *nodes, struct node *node)
+{
+	struct node *other = NULL;
+
+	if (S_ISDIR(node->type) || node->depth != nodes->depth)
+		return;
+	if (node->hashed)
+		HASH_DEL(nodes->by_inode, node);
+	node->key.scope = node->checkpoint;
+	HASH_FIND(hh, nodes->by_inode, &node->key, sizeof(node->key), other);
+	if (node->hashed && !other)
+		HASH_ADD(hh, nodes->by_inode, key, sizeof(node->key), node);
+	else
+		node->hashed = false;
+}
+
+int node_look_up(struct nodes *nodes, struct node *parent, const char *name, const struct stat *attributes, const struct timespec *born,
+		 uint64_t entry, struct node **out)
+{
+	struct gate_checkpoint *checkpoint = NULL;
 	struct node *node = NULL, *garbage = NULL;
 	char path[PATH_MAX] = "";
 	int error = 0, directory = -1;
 
-	memset(&key, 0, sizeof(key));
-	key.device = attributes->st_dev;
-	key.inode = attributes->st_ino;
-	if (parent->depth + 1 == nodes->depth)
+	if (parent->depth + 1 == nodes->depth) {
 		error = node_path(nodes, parent, name, path);
+		if (!error && !(checkpoint = gate_checkpoint_get(nodes->gate, path)))
+			error = -ENOMEM;
+	}
 	if (!error && S_ISDIR(attributes->st_mode)) {
 		directory = openat(parent->directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		error = directory < 0 ? -errno : 0;
 	}
-	if (error)
+	if (error) {
+		gate_checkpoint_put(checkpoint);
 		return error;
+	}
 	pthread_mutex_lock(&nodes->lock);
+	const void *scope = checkpoint ? (const void *)checkpoint : top_above_locked(nodes, parent);
+	struct node_key key = make_key(attributes, scope, entry);
 	HASH_FIND(hh, nodes->by_inode, &key, sizeof(key), node);
 	if (node && !same_file(node, attributes, born)) {
 		HASH_DEL(nodes->by_inode, node);
@@ -169,6 +212,7 @@ int node_look_up(struct nodes *nodes, struct node *parent, const char *name, con
 	}
 	pthread_mutex_unlock(&nodes->lock);
 	node_free_garbage(garbage);
+	gate_checkpoint_put(checkpoint);
 	if (directory >= 0)
 		close(directory);
 	*out = node;

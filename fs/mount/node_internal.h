@@ -28,6 +28,8 @@ struct node_name *node_find_name_locked(struct nodes *nodes, const struct node *
 void node_remove_name_locked(struct nodes *nodes, struct node_name *name, struct node **garbage);
 /* Another node that had the name loses it. 0 or -ENOMEM. */
 int node_add_name_locked(struct nodes *nodes, struct node *node, struct node *parent, const char *text, struct node **garbage);
+/* The node's checkpoint is another one now. */
+void node_rescope_locked(struct nodes *nodes, struct node *node);
 /* If nobody refers to the node. */
 void node_retire_locked(struct nodes *nodes, struct node *node, struct node **garbage);
 void node_put_locked(struct nodes *nodes, struct node *node, struct node **garbage);

@@ -152,6 +152,7 @@ void node_renamed(struct nodes *nodes, struct node *old_parent, const char *old_
 		dropped[0] = moved->checkpoint;
 		moved->checkpoint = NULL;
 		node_attach_checkpoint_locked(nodes, moved, new_parent, path);
+		node_rescope_locked(nodes, moved);
 	} else if (moved) {
 		node_add_name_locked(nodes, moved, new_parent, new_name, &garbage);
 	}
@@ -160,6 +161,7 @@ void node_renamed(struct nodes *nodes, struct node *old_parent, const char *old_
 		dropped[1] = replaced->checkpoint;
 		replaced->checkpoint = NULL;
 		node_attach_checkpoint_locked(nodes, replaced, old_parent, other_path);
+		node_rescope_locked(nodes, replaced);
 	}
 	if (moved)
 		node_put_locked(nodes, moved, &garbage);

@@ -2,7 +2,8 @@
  * node - what the kernel knows by number
  *
  * A real node stands for one inode of the export, found by (device, inode) and by its names; a promise stands for a name that is not
- * known to exist yet. A node is named to the kernel by its address. One lock (nodes->lock) guards names, tables and counts.
+ * known to exist yet. A file with several hard links has a node in each checkpoint that it is linked into, and for each of its names in a sealed one: the kernel
+ * opens nodes, not names, and what is opened must be judged by its own name's seal. A node is named to the kernel by its address. One lock (nodes->lock) guards names, tables and counts.
  *
  * Directories hold an O_PATH descriptor of theirs; files hold none (over NFS that would turn unlink into .nfs leftovers).
  */
@@ -31,6 +32,8 @@ enum node_io { NODE_IO_CLOSED, NODE_IO_PASSTHROUGH, NODE_IO_DAEMON };
 
 struct node_key {
 	uint64_t device, inode;
+	const void *scope; /* files in a checkpoint: its top directory's node; one-file checkpoints: the checkpoint; else NULL */
+	uint64_t entry;	   /* files in a sealed checkpoint: their place in the manifest, from 1; else 0 */
 };
 
 struct node {
@@ -85,9 +88,9 @@ void nodes_destroy(struct nodes *nodes);
 /* Attributes of `name` in the directory `fd`, not following symlinks ("" for itself); born is 0 where the file system has no birth times. */
 int node_attributes(int fd, const char *name, struct stat *out, struct timespec *born);
 
-/* The node for what stands at parent/name, with one more kernel reference. Directories get their descriptor. 0 or -errno. */
+/* The node for what stands at parent/name, with one more kernel reference. Directories get their descriptor. `entry` is as in the key. 0 or -errno. */
 int node_look_up(struct nodes *nodes, struct node *parent, const char *name, const struct stat *attributes, const struct timespec *born,
-		 struct node **out);
+		 uint64_t entry, struct node **out);
 /* A promise for parent/name, with one kernel reference: S_IFDIR for a name that may come to be, S_IFREG for one that a failed generation never made. */
 int node_promise(struct nodes *nodes, struct node *parent, const char *name, mode_t type, struct node **out);
 void node_forget(struct nodes *nodes, struct node *node, uint64_t count);
