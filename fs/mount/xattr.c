@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,9 +50,7 @@ static int reach(struct mount *mount, struct node *node, int *fd, char path[64])
 
 static void reply_value(fuse_req_t req, size_t size, const char *value, ssize_t length)
 {
-	if (length < 0)
-		reply_status(req, errno);
-	else if (!size)
+	if (!size)
 		fuse_reply_xattr(req, (size_t)length);
 	else if ((size_t)length > size)
 		reply_status(req, ERANGE);
@@ -146,24 +145,83 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	reply_status(req, error);
 }
 
-static void read_attribute(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+/* What anybody may set is content and waits as that does. The rest (security.*, system.*) the kernel asks for in the middle of other things. */
+static bool is_content(const char *name)
+{
+	return !strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8);
+}
+
+/* Leaves only the names in a list that are no content; returns its new length. */
+static ssize_t without_content(char *names, ssize_t length)
+{
+	ssize_t kept = 0;
+
+	for (ssize_t at = 0, size; at < length; at += size) {
+		size = (ssize_t)strnlen(names + at, (size_t)(length - at)) + 1;
+		if (is_content(names + at))
+			continue;
+		memmove(names + kept, names + at, (size_t)size);
+		kept += size;
+	}
+	return kept;
+}
+
+/* Whoever may not pass is shown what a directory shows to everybody. */
+static bool may_pass(struct mount *mount, struct node *node, const struct gate_caller *caller)
+{
+	struct admission admission;
+
+	bool passes = !admit(mount, node, NULL, caller, GATE_LOOK, &admission) && admission.view.answer != GATE_WAIT;
+	admission_end(&admission);
+	return passes;
+}
+
+/* `name` NULL: the list of names; with `hide` without those that are content. *value is allocated. */
+static int read_attribute(struct mount *mount, struct node *node, const char *name, size_t size, bool hide, char **value, ssize_t *length)
+{
+	size_t room = hide ? XATTR_LIST_MAX : size;
+	char path[64];
+	int fd;
+
+	if (room && !(*value = malloc(room)))
+		return -ENOMEM;
+	int error = reach(mount, node, &fd, path);
+	if (error)
+		return error;
+	*length = name ? getxattr(path, name, *value, room) : listxattr(path, *value, room);
+	error = *length < 0 ? -errno : 0;
+	close(fd);
+	if (!error && hide)
+		*length = without_content(*value, *length);
+	return error;
+}
+
+static void answer_attribute(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct mount *mount = mount_of(req);
 	struct node *node = node_of(mount, ino);
-	char *value = size ? malloc(size) : NULL;
-	ssize_t length = -1;
-	char path[64];
-	int fd, error;
+	struct gate_caller caller = caller_of(req);
+	struct admission admission = {.mount = mount};
+	bool directory = S_ISDIR(node->type) && !node->promise, hide = false;
+	ssize_t length = 0;
+	char *value = NULL;
+	int error = 0;
 
 	{
 		AS_CALLER(req);
-		error = size && !value ? -ENOMEM : reach(mount, node, &fd, path);
-		if (!error) {
-			length = name ? getxattr(path, name, value, size) : listxattr(path, value, size);
-			error = length < 0 ? -errno : 0;
-			close(fd);
-		}
+		/* directories show themselves to everybody at once: `ls -l` of what is above them must not wait */
+		if (directory && !name)
+			hide = !may_pass(mount, node, &caller);
+		else if (!name || is_content(name))
+			error = admit_reader(req, node, GATE_STAT, true, &admission);
+		if (!error && admission.home.checkpoint && node->promise)
+			error = -ESTALE; /* it has come true */
+		if (!error)
+			error = read_attribute(mount, node, name, size, hide, &value, &length);
+		admission_end(&admission);
 	}
+	if (error == 1)
+		return; /* parked */
 	if (error)
 		reply_status(req, error);
 	else
@@ -178,10 +236,10 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	else if (is_own(name))
 		reply_status(req, ENODATA);
 	else
-		read_attribute(req, ino, name, size);
+		answer_attribute(req, ino, name, size);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	read_attribute(req, ino, NULL, size);
+	answer_attribute(req, ino, NULL, size);
 }

@@ -1,0 +1,215 @@
+#!/usr/bin/python3
+# time limit: 240
+"""What somebody might try who is not of the trial that writes: nothing of an unsealed checkpoint is had by it, nobody is lost in it,
+and what is sealed stays as it is."""
+
+import os
+
+from harness import ALL_MODES, DAEMON, ROOT, SealfsTest, all_parked, in_modes, main, pattern, until
+
+CONTENT = pattern(100_000, 3)
+
+class Around(SealfsTest):
+    def setUp(self):
+        super().setUp()
+        self.path = self.point + "/parent"
+
+    def make(self, trial="parent", path=None):
+        agent = self.agent(trial)
+        agent("os.makedirs(d, exist_ok=True); open(d + '/a', 'wb').write(data); os.mkdir(d + '/sub'); open(d + '/sub/b', 'w').write('b'); os.symlink('a', d + '/l')",
+              d=path or self.path, data=CONTENT)
+        return agent
+
+    def seal(self, path=None, trial="parent"):
+        self.ctl("seal", path or self.path, trial=trial)
+
+
+@in_modes(*ALL_MODES)
+class Attributes(Around):
+    """Extended attributes are content, too: a step count, a loss."""
+
+    def setUp(self):
+        super().setUp()
+        self.mount()
+        self.parent = self.make()
+        if self.parent.error("os.setxattr(d + '/a', 'user.step', b'17')", d=self.path):
+            self.skipTest("no extended attributes on the export")
+
+    def test_of_an_unsealed_file_wait(self):
+        self.parent("os.setxattr(d + '/sub', 'user.step', b'17'); os.setxattr(d, 'user.step', b'17')", d=self.path)
+        calls = {code: self.agent("child").start(code, d=self.path) for code in (
+            "os.getxattr(d + '/a', 'user.step')", "os.listxattr(d + '/a')", "os.getxattr(d + '/l', 'user.step')",
+            "os.getxattr(d + '/sub', 'user.step')", "os.getxattr(d, 'user.step')", "os.getxattr(d + '/sub/b', 'user.none')")}
+        all_parked(*calls.values())
+        self.parent("[os.setxattr(p, 'user.step', b'18') for p in (d, d + '/a', d + '/sub')]", d=self.path)
+        all_parked(*calls.values())
+        self.seal()
+        self.assertEqual([call.error() or call.value() for call in calls.values()], [b"18", ["user.step"], b"18", b"18", b"18", "ENODATA"])
+
+    def test_of_a_failed_file_are_refused(self):
+        self.ctl("abandon", self.path)
+        child = self.agent("child")
+        for code in ("os.getxattr(d + '/a', 'user.step')", "os.listxattr(d + '/a')"):
+            self.assertEqual(child.error(code, d=self.path), "EOWNERDEAD", code)
+
+    def test_long_listing_of_what_is_above_does_not_wait(self):
+        """ls -l asks for attributes of all that it shows."""
+        self.parent("os.setxattr(d, 'user.step', b'17')", d=self.path)
+        child = self.agent("child")
+        self.assertEqual(child("[os.listxattr(d), os.listxattr(d + '/sub')]", d=self.path), [[], []])
+        self.assertEqual(child.error("os.getxattr(d, 'security.selinux')", d=self.path), "ENODATA")
+        self.assertIn("parent", child("subprocess.run(['ls', '-la', d], stdout=-1, check=True).stdout.decode()", d=self.point))
+
+    def test_of_the_own_checkpoint_are_there(self):
+        self.assertEqual(self.parent("[os.getxattr(d + '/a', 'user.step'), os.listxattr(d + '/a')]", d=self.path), [b"17", ["user.step"]])
+
+
+@in_modes(*ALL_MODES)
+class Other_ways_in(Around):
+    def setUp(self):
+        super().setUp()
+        self.mount()
+
+    def check_waits(self, *codes, expected, **variables):
+        calls = [self.agent("child").start(code, d=self.path, **variables) for code in codes]
+        all_parked(*calls)
+        self.parent("open(d + '/a', 'r+b').write(data)", d=self.path, data=CONTENT[::-1])
+        all_parked(*calls)
+        self.seal()
+        for code, call, value in zip(codes, calls, expected):
+            self.assertEqual(call.value(), value, code)
+
+    def test_symlink_from_elsewhere(self):
+        self.parent = self.make()
+        self.agent("child")("os.symlink('parent/a', p + '/alias'); os.symlink(p + '/parent', t + '/way')", p=self.point, t=self.tmp)
+        self.check_waits("open(p + '/alias', 'rb').read()", "os.stat(p + '/alias').st_size", "open(t + '/way/a', 'rb').read()",
+                         "sorted(os.listdir(t + '/way'))", expected=[CONTENT[::-1], len(CONTENT), CONTENT[::-1], ["a", "l", "sub"]],
+                         p=self.point, t=self.tmp)
+
+    def test_paths_of_the_writer_s_descriptors(self):
+        self.parent = self.make()
+        fd = self.parent("os.open(d + '/a', os.O_RDONLY)", d=self.path)
+        self.check_waits("open('/proc/%d/fd/%d' % (pid, fd), 'rb').read()", "os.stat('/proc/%d/fd/%d' % (pid, fd)).st_size",
+                         expected=[CONTENT[::-1], len(CONTENT)], pid=self.parent.pid, fd=fd)
+
+    def test_current_directory_from_before(self):
+        self.reserve(self.path, writer=None)
+        child, listing = self.agent("child"), self.agent("child")
+        for agent in (child, listing):
+            agent("os.chdir(d)", d=self.path)
+        self.parent = self.agent("parent")
+        self.parent("open(d + '/a', 'wb').write(data)", d=self.path, data=CONTENT)
+        calls = [child.start("open('a', 'rb').read()"), listing.start("os.listdir('.')")]
+        all_parked(*calls)
+        self.seal()
+        self.assertEqual([call.value() for call in calls], [CONTENT, ["a"]])
+
+    def test_descriptor_of_an_earlier_generation(self):
+        """It leads to what has failed, never to what comes after it."""
+        self.make("first")
+        reader = self.agent("child")
+        fd = reader("os.open(d, os.O_PATH)", d=self.path)
+        file = reader("os.open(d + '/a', os.O_PATH)", d=self.path)
+        self.ctl("abandon", self.path)
+        second = self.make("second")
+        for code in ("os.listdir('/proc/self/fd/%d' % fd)", "os.open('a', os.O_RDONLY, dir_fd=fd)", "open('/proc/self/fd/%d' % file).read()",
+                     "os.stat('a', dir_fd=fd)", "os.fstat(file)"):
+            self.assertIn(reader.error(code, fd=fd, file=file), ("ESTALE", "ENOENT", "EOWNERDEAD"), code)
+        second("open(d + '/a', 'wb').write(b'second')", d=self.path)
+        call = reader.start("open(d + '/a', 'rb').read()", d=self.path).parked()
+        self.seal(trial="second")
+        self.assertEqual(call.value(), b"second")
+
+    def test_descriptor_that_a_writer_of_a_failed_generation_kept(self):
+        """What it goes on to write is in nobody's seal."""
+        first = self.make("first")
+        first("file = open(d + '/a', 'r+b', buffering=0); view = __import__('mmap').mmap(file.fileno(), 0)", d=self.path)
+        self.ctl("abandon", self.path)
+        second = self.make("second")
+        first("file.write(b'late'); view[50:54] = b'late'; view.flush()")
+        second("open(d + '/a', 'rb').read() == data or 1 / 0", d=self.path, data=CONTENT)
+        self.seal(trial="second")
+        first("file.write(b'later'); view[60:64] = b'late'; view.flush()")
+        self.assertEqual(self.agent("child")("open(d + '/a', 'rb').read()", d=self.path), CONTENT)
+
+    def test_program_in_an_unsealed_checkpoint_is_run_after_the_seal(self):
+        parent = self.agent("parent")
+        parent("os.mkdir(d); open(d + '/run', 'w').write('#!/bin/sh\\necho early\\n'); os.chmod(d + '/run', 0o755)", d=self.path)
+        call = self.agent("child").start("subprocess.run([d + '/run'], stdout=-1).stdout", d=self.path)
+        until(lambda: self.status(self.path)["waiters"], "the child to wait")
+        parent("open(d + '/run', 'w').write('#!/bin/sh\\necho late\\n')", d=self.path)
+        self.seal()
+        self.assertEqual(call.value(), b"late\n")
+
+    def test_io_uring_and_threads_have_the_identity_of_their_process(self):
+        self.make()
+        call = self.agent("child").start("""
+            import threading
+            seen = []
+            thread = threading.Thread(target=lambda: seen.append(open(d + '/a', 'rb').read()))
+            thread.start(); thread.join()
+            result = seen[0]
+            """, d=self.path)
+        until(lambda: self.status(self.path)["waiters"], "the thread to wait")
+        self.seal()
+        self.assertEqual(call.value(), CONTENT)
+
+
+@in_modes(ROOT)
+class As_root(Around):
+    def test_file_handle_leads_to_the_gate_too(self):
+        """name_to_handle_at() and open_by_handle_at(): without a path."""
+        self.mount()
+        self.make()
+        reader = self.agent("child", uid=0)
+        call = reader.start("""
+            class Handle(ctypes.Structure):
+                _fields_ = [('size', ctypes.c_uint), ('kind', ctypes.c_int), ('data', ctypes.c_ubyte * 128)]
+            handle, mount_id = Handle(128), ctypes.c_int()
+            if libc.name_to_handle_at(-100, os.fsencode(d + '/a'), ctypes.byref(handle), ctypes.byref(mount_id), 0):
+                result = -ctypes.get_errno()
+            else:
+                top = os.open(p, os.O_RDONLY | os.O_DIRECTORY)
+                fd = libc.open_by_handle_at(top, ctypes.byref(handle), os.O_RDONLY)
+                result = os.read(fd, 1 << 20) if fd >= 0 else -ctypes.get_errno()
+            """, d=self.path, p=self.point)
+        until(lambda: call.done() or self.status(self.path)["waiters"], "the reader to wait, or to fail")
+        if call.done():
+            self.assertIn(call.value(), (-95, -116), "EOPNOTSUPP or ESTALE")  # no way, then
+        self.seal()
+        call.done() or self.assertIn(call.value(), (CONTENT, -116))
+
+    def test_bind_mount_of_a_directory_inside(self):
+        self.mount()
+        self.make()
+        self.ctl("abandon", self.path)  # and of a generation that is over
+        place, above = self.make_dir("bound"), self.make_dir("bound-above")
+        self.make("second", self.point + "/other")
+        reader, root = self.agent("child"), self.agent("other", uid=0)
+        root("[subprocess.run(['mount', '--bind', a, b], check=True) for a, b in pairs]",
+             pairs=[(self.point + "/other/sub", place), (self.point, above)])
+        try:
+            calls = [reader.start("open(d + '/b').read()", d=place), self.agent("child").start("os.listdir(d + '/other')", d=above)]
+            all_parked(*calls)
+            self.seal(self.point + "/other", trial="second")
+            self.assertEqual([calls[0].value(), sorted(calls[1].value())], ["b", ["a", "l", "sub"]])
+        finally:
+            root("[subprocess.run(['umount', '-l', d]) for d in places]", places=[place, above])
+
+    def test_setuid_program_has_the_identity_that_it_was_started_with(self):
+        """Its environment may be read by root alone."""
+        self.mount()
+        os.chmod(self.export, 0o1777)
+        program = self.make_dir("programs") + "/touch"
+        # a program that another user owns and whose mode makes it his
+        with open("/usr/bin/touch", "rb") as source, open(program, "wb") as target:
+            target.write(source.read())
+        os.chown(program, 1, 1)
+        os.chmod(program, 0o4755)
+        self.agent("parent")("os.mkdir(d, 0o777); os.chmod(d, 0o777); subprocess.run([t, d + '/by-setuid'], check=True)", d=self.path, t=program)
+        self.assertEqual(os.stat(self.exported("parent/by-setuid")).st_uid, 1)
+        self.assertEqual(self.agent("other")("subprocess.run([t, d + '/n'], stderr=-3).returncode", d=self.path, t=program), 1)
+
+
+if __name__ == "__main__":
+    main()
