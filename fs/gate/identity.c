@@ -12,13 +12,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "identity_internal.h"
 #include "sealfs/creds.h"
 
 #define ENVIRONMENT_LIMIT (4u << 20) /* bytes; the kernel's own limit for one string is 128 KiB */
 #define ANCESTOR_LIMIT 1024
 
-/* Reads a whole file of /proc, NUL-terminated. */
-static int read_proc(pid_t tid, const char *what, char **data, size_t *size)
+int identity_read_proc_(pid_t tid, const char *what, char **data, size_t *size)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/%d/%s", tid, what);
@@ -99,7 +99,7 @@ int identity_process(pid_t tid, struct identity_process *out)
 
 	if (tid <= 0)
 		return -ESRCH;
-	int error = read_proc(tid, "status", &text, &size);
+	int error = identity_read_proc_(tid, "status", &text, &size);
 	if (error)
 		return error;
 	long tgid = status_field(text, "Tgid", 10);
@@ -108,7 +108,7 @@ int identity_process(pid_t tid, struct identity_process *out)
 		return -ESRCH;
 	memset(out, 0, sizeof(*out));
 	out->pid = (pid_t)tgid;
-	error = read_proc(out->pid, "stat", &text, &size);
+	error = identity_read_proc_(out->pid, "stat", &text, &size);
 	if (error)
 		return error;
 	error = parse_stat(text, out);
@@ -121,7 +121,7 @@ mode_t identity_umask(pid_t tid)
 	char *text;
 	size_t size;
 
-	if (tid <= 0 || read_proc(tid, "status", &text, &size))
+	if (tid <= 0 || identity_read_proc_(tid, "status", &text, &size))
 		return 022;
 	long mask = status_field(text, "Umask", 8);
 	free(text);
@@ -140,17 +140,39 @@ static const char *find_variable(const char *block, size_t size, char *const *va
 	return NULL;
 }
 
-static int variable_of(pid_t tid, char *const *variables, char **value)
+/* *value NULL: none is set; *lost: it may have been, but what the process was started with is gone. */
+static int variable_of(pid_t tid, char *const *variables, char **value, bool *lost)
 {
 	char *block;
 	size_t size;
-	int error = read_proc(tid, "environ", &block, &size);
+	int error = identity_read_proc_(tid, "environ", &block, &size);
 	if (error)
 		return error;
 	const char *found = find_variable(block, size, variables);
 	*value = found ? strdup(found) : NULL;
+	*lost = !found && identity_is_overwritten_(tid, block, size);
 	free(block);
 	return found && !*value ? -ENOMEM : 0;
+}
+
+/* A process whose environment is lost has its parent's: it was most likely started with that. *value NULL: nobody above it has any. */
+static int inherited_variable(pid_t tid, char *const *variables, char **value)
+{
+	struct identity_process process, parent;
+	bool lost = true;
+
+	for (int level = 0; lost && level < ANCESTOR_LIMIT; level++) {
+		if (identity_process(tid, &process) || identity_process(process.parent, &parent))
+			return 0;
+		tid = parent.pid;
+		*value = identity_wrapped_by_(&parent);
+		int error = *value ? 0 : variable_of(tid, variables, value, &lost);
+		if (*value)
+			return 0;
+		if (error)
+			return error == -ENOMEM ? error : 0;
+	}
+	return 0;
 }
 
 static int job_of(pid_t tid, char **trial)
@@ -172,7 +194,11 @@ static int job_of(pid_t tid, char **trial)
 
 static int find_identity(pid_t tid, char *const *variables, char **trial)
 {
-	int error = variable_of(tid, variables, trial);
+	bool lost = false;
+
+	int error = variable_of(tid, variables, trial, &lost);
+	if (!error && lost)
+		error = inherited_variable(tid, variables, trial);
 	if (error || *trial)
 		return error;
 	return job_of(tid, trial);
@@ -304,7 +330,7 @@ void identity_each_in_group(pid_t group, void (*each)(void *arg, pid_t pid), voi
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		pid_t pid = (pid_t)atoi(entry->d_name);
-		if (read_proc(pid, "stat", &text, &size))
+		if (identity_read_proc_(pid, "stat", &text, &size))
 			continue;
 		const char *mark = strrchr(text, ')');
 		bool gone = !mark || mark[1] == '\0' || strchr("ZX", mark[2]);

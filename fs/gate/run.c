@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "sealfs/identity.h"
+
 /* Under the lock: has this mount a say in the end? One that joined, and has let go meanwhile, only when it must tell of a failure. */
 static bool rejoin(struct gate_checkpoint *checkpoint, const char *failure)
 {
@@ -49,9 +51,12 @@ void gate_trial_ended_(void *arg, struct trial *trial, const char *failure)
 
 /* ---- wrappers ---- */
 
-int gate_run_begin(struct gate *gate, const char *trial, struct trial **out)
+int gate_run_begin(struct gate *gate, const struct gate_caller *caller, const char *trial, struct trial **out)
 {
-	int error = trials_get(gate->trials, trial, out);
+	int error = identity_wrapper(caller->tid, trial);
+	if (error && error != -ESRCH)
+		return error;
+	error = trials_get(gate->trials, trial, out);
 	if (!error)
 		trial_run_begin(*out);
 	return error;

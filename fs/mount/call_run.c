@@ -13,7 +13,7 @@ void call_run_begin(struct call *call)
 	else if (call->handle->run)
 		error = -EBUSY;
 	else
-		error = gate_run_begin(call->mount->gate, call->trial, &call->handle->run);
+		error = gate_run_begin(call->mount->gate, &call->caller, call->trial, &call->handle->run);
 	pthread_mutex_unlock(&call->handle->lock);
 	if (error)
 		reply_failure(call, error, NULL);

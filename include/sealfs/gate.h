@@ -202,8 +202,8 @@ int gate_reserve(struct gate *gate, struct gate_checkpoint *checkpoint, const st
 		 unsigned int *generation);
 int gate_remove(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller);
 
-/* A wrapper's sign of life. */
-int gate_run_begin(struct gate *gate, const char *trial, struct trial **out);
+/* A wrapper's sign of life; the caller is the wrapper. */
+int gate_run_begin(struct gate *gate, const struct gate_caller *caller, const char *trial, struct trial **out);
 /* reason NULL: the command ended well. The checkpoints that the trial had open on this mount (references, NULL-terminated, allocated) begin to end. */
 int gate_run_end(struct gate *gate, struct trial *trial, const char *reason, struct gate_checkpoint ***ending);
 

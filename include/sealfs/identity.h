@@ -24,8 +24,11 @@ struct identity_process {
 /* Of the process that thread `tid` is in. -ESRCH when it is gone or can not be seen (tid 0: another pid namespace). */
 int identity_process(pid_t tid, struct identity_process *out);
 
+/* The process of thread `tid` runs that trial, as `sealctl run` does: for descendants whose own environment has been overwritten. 0, -ESRCH, -ENOMEM. */
+int identity_wrapper(pid_t tid, const char *trial);
+
 /*
- * The trial of thread `tid`, allocated. -ESRCH as above, -EACCES when its environment may not be read, -ENOMEM. What was found is remembered for as long as the
+ * The trial of thread `tid`, allocated. A process that has overwritten its environment (setproctitle) has its parent's, or its wrapper's. -ESRCH as above, -EACCES when its environment may not be read, -ENOMEM. What was found is remembered for as long as the
  * thread's memory lives, which an exec and an exit end, so that a busy thread costs one system call. A thread that shares its memory with its parent
  * (vfork) is not remembered. Thread-safe.
  */

@@ -3,11 +3,21 @@
 """What somebody might try who is not of the trial that writes: nothing of an unsealed checkpoint is had by it, nobody is lost in it,
 and what is sealed stays as it is."""
 
+import inspect
 import os
 
 from harness import ALL_MODES, DAEMON, ROOT, SealfsTest, all_parked, in_modes, main, pattern, until
 
 CONTENT = pattern(100_000, 3)
+# As setproctitle(3) and its kin do: the title is written over the arguments, and the rest, with the environment, is wiped.
+SET_TITLE = """
+    numbers = open('/proc/self/stat').read().rpartition(')')[2].split()
+    first, last = int(numbers[45]), int(numbers[48])  # arg_start, env_end
+    title = b'trainer: a long title, as those have that show step and loss' + b'.' * (int(numbers[46]) - first)
+    ctypes.memset(first, 0, last - first)
+    ctypes.memmove(first, title, min(len(title), last - first - 1))
+    """
+
 
 class Around(SealfsTest):
     def setUp(self):
@@ -209,6 +219,54 @@ class As_root(Around):
         self.agent("parent")("os.mkdir(d, 0o777); os.chmod(d, 0o777); subprocess.run([t, d + '/by-setuid'], check=True)", d=self.path, t=program)
         self.assertEqual(os.stat(self.exported("parent/by-setuid")).st_uid, 1)
         self.assertEqual(self.agent("other")("subprocess.run([t, d + '/n'], stderr=-3).returncode", d=self.path, t=program), 1)
+
+
+@in_modes(*ALL_MODES)
+class Identity(Around):
+    """A trial is what it was started as, whatever its processes make of their own memory."""
+
+    def setUp(self):
+        super().setUp()
+        self.mount()
+
+    def titled(self, code):
+        """A script that changes its title before it does anything else."""
+        return "import ctypes, os, sys\n" + inspect.cleandoc(SET_TITLE) + "\nd = sys.argv[1]\n" + code
+
+    def test_helper_that_changed_its_title_writes_for_its_trial(self):
+        parent = self.agent("parent")
+        parent("os.mkdir(d); open(d + '/a', 'w').write('a')", d=self.path)
+        call = parent.start("subprocess.run([sys.executable, '-c', script, d], stdout=-1, stderr=-2).stdout.decode()", d=self.path, script=self.titled(
+            "print(b'SEALFS_TRIAL' in open('/proc/self/environ', 'rb').read(), open(d + '/b', 'w').write('b'), open(d + '/a').read())"))
+        self.assertEqual(call.value(patience=10), "False 1 a\n")
+        self.seal()
+
+    def test_command_of_a_wrapper_that_changed_its_title_writes_for_its_trial(self):
+        """Nobody above it has the variable; the wrapper knows."""
+        result = self.sealctl("run", "--trial", "parent", "--", "/usr/bin/python3", "-c", self.titled(
+            "os.mkdir(d); open(d + '/a', 'w').write('a'); print(open(d + '/a').read())"), self.path, trial=None)
+        self.assertEqual((result.status, result.out), (0, "a\n"), result)
+        self.assertEqual((self.state(self.path), self.status(self.path)["writer"]), ("sealed", "parent"))
+
+    def test_process_that_changed_its_title_is_still_another_trial(self):
+        self.make()
+        child = self.agent("child")
+        call = child.start("subprocess.run([sys.executable, '-c', script, d], stdout=-1, stderr=-2).stdout.decode()", d=self.path, script=self.titled(
+            "print(len(open(d + '/a', 'rb').read()))"))
+        until(lambda: [waiter["trial"] for waiter in self.status(self.path)["waiters"]] == ["child"], "it to wait as what it is")
+        self.seal()
+        self.assertEqual(call.value(), "%d\n" % len(CONTENT))
+
+    def test_child_that_is_started_with_another_identity_is_another_trial(self):
+        parent = self.make()
+        run = parent("""
+            child = subprocess.Popen(['cat', d + '/a'], env=dict(os.environ, SEALFS_TRIAL='child'), stdout=subprocess.PIPE)
+            result = child.pid
+            """, d=self.path)
+        until(lambda: [waiter["pid"] for waiter in self.status(self.path)["waiters"]] == [run], "the child to wait")
+        parent("open(d + '/a', 'r+b').write(data)", d=self.path, data=CONTENT[::-1])
+        self.seal()
+        self.assertEqual(parent("child.communicate()[0]"), CONTENT[::-1])
 
 
 if __name__ == "__main__":
