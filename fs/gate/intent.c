@@ -45,6 +45,21 @@ static const struct {
 #ifdef SYS_renameat
 	{SYS_renameat, ALWAYS_CREATES},
 #endif
+#ifdef SYS_chmod
+	{SYS_chmod, ALWAYS_CHANGES},
+#endif
+#ifdef SYS_chown
+	{SYS_chown, ALWAYS_CHANGES},
+	{SYS_lchown, ALWAYS_CHANGES},
+#endif
+#ifdef SYS_utime
+	{SYS_utime, ALWAYS_CHANGES},
+#endif
+#ifdef SYS_utimes
+	{SYS_utimes, ALWAYS_CHANGES},
+	{SYS_futimesat, ALWAYS_CHANGES},
+#endif
+	{SYS_utimensat, ALWAYS_CHANGES}, {SYS_fchmodat, ALWAYS_CHANGES}, {SYS_fchownat, ALWAYS_CHANGES},
 	{SYS_openat, FLAGS_THIRD},     {SYS_openat2, FLAGS_IN_STRUCT}, {SYS_mkdirat, ALWAYS_CREATES},  {SYS_mknodat, ALWAYS_CREATES},
 	{SYS_truncate, ALWAYS_CHANGES}, {SYS_setxattr, ALWAYS_CHANGES}, {SYS_lsetxattr, ALWAYS_CHANGES},
 	{SYS_removexattr, ALWAYS_CHANGES}, {SYS_lremovexattr, ALWAYS_CHANGES},
@@ -75,7 +90,13 @@ static int read_syscall(pid_t tid, long *number, unsigned long arguments[3])
 
 static enum intent by_flags(unsigned long flags)
 {
-	return flags & O_CREAT ? INTENT_CREATE : INTENT_OPEN;
+	if (flags & O_CREAT)
+		return INTENT_CREATE;
+	if (flags & O_PATH)
+		return INTENT_OPEN;
+	if ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC)
+		return INTENT_CHANGE;
+	return flags & O_NONBLOCK && !(flags & O_DIRECTORY) ? INTENT_OPEN_AT_ONCE : INTENT_OPEN;
 }
 
 static enum intent by_struct(pid_t tid, unsigned long address)

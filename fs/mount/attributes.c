@@ -155,6 +155,26 @@ static int read_link(struct mount *mount, struct node *node, const struct admiss
 	return sealed_contradicted(mount, admission->view.sealed, admission->home.path, "its target differs");
 }
 
+/* A path that leads through a link which its reader may not see yet. Who wants to change something at its end is refused at
+ * once, who does not want to wait need not, all others wait. */
+static int admit_link(fuse_req_t req, struct node *node, struct admission *admission)
+{
+	struct gate_caller caller = caller_of(req);
+
+	int error = admit_reader(req, node, GATE_READ, false, admission);
+	if (error != -EAGAIN)
+		return error;
+	enum intent intent = intent_of(caller.tid);
+	if (intent == INTENT_OPEN_AT_ONCE)
+		return error;
+	admission_end(admission);
+	if (intent == INTENT_CREATE || intent == INTENT_CHANGE) {
+		error = admit(mount_of(req), node, NULL, &caller, GATE_CHANGE, admission);
+		return error == -EROFS ? -ESTALE : error; /* sealed meanwhile: that it may be read is enough */
+	}
+	return admit_reader(req, node, GATE_READ, true, admission);
+}
+
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct mount *mount = mount_of(req);
@@ -165,7 +185,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 	{
 		AS_CALLER(req);
-		error = admit_reader(req, node, GATE_READ, true, &admission);
+		error = admit_link(req, node, &admission);
 		if (!error)
 			error = read_link(mount, node, &admission, target, sizeof(target));
 		admission_end(&admission);

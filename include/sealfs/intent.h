@@ -14,7 +14,8 @@ enum intent {
 	INTENT_UNKNOWN,
 	INTENT_CREATE, /* makes a name (an open with O_CREAT too) */
 	INTENT_OPEN,   /* opens what is there */
-	INTENT_CHANGE, /* changes what is there by its path: truncate, link, extended attributes */
+	INTENT_OPEN_AT_ONCE, /* the same, and does not want to wait (O_NONBLOCK; with O_DIRECTORY that means nothing, opendir() always asks so) */
+	INTENT_CHANGE, /* opens what is there for writing, or changes it by its path: truncate, modes, times, extended attributes */
 	INTENT_OTHER,  /* stat, access, … */
 };
 

@@ -17,12 +17,15 @@ CHANGES = {
     "truncate_at_open": "os.open(d + '/a', os.O_WRONLY | os.O_TRUNC)",
     "truncate_at_open_for_reading": "os.open(d + '/a', os.O_RDONLY | os.O_TRUNC)",
     "write_without_waiting": "os.open(d + '/a', os.O_WRONLY | os.O_NONBLOCK)",
+    "write_through_symlink": "os.open(d + '/l', os.O_WRONLY)",
+    "truncate_through_symlink": "os.truncate(d + '/l', 0)",
     "truncate": "os.truncate(d + '/a', 0)",
     "chmod": "os.chmod(d + '/a', 0o600)",
     "chmod_of_directory": "os.chmod(d + '/sub', 0o700)",
     "chmod_of_checkpoint": "os.chmod(d, 0o700)",
     "chown": "os.chown(d + '/a', os.getuid(), os.getgid())",
     "utime": "os.utime(d + '/a', (1, 1))",
+    "utime_now": "os.utime(d + '/a')",
     "utime_of_directory": "os.utime(d + '/sub', (1, 1))",
     "setxattr": "os.setxattr(d + '/a', 'user.x', b'y')",
     "removexattr": "os.removexattr(d + '/a', 'user.x')",
@@ -105,6 +108,14 @@ class Change_by_another(Refusals):
         self.check_table("other", CREATIONS, "EBUSY", "EEXIST", "EISDIR", "EOPNOTSUPP")
         self.assert_unchanged()
 
+    def test_touching_a_missing_name_is_refused_at_once(self):
+        self.mount()
+        self.make()
+        for code in ("os.utime(d + '/n')", "os.utime(d + '/n', (1, 1))", "os.chmod(d + '/n', 0o600)"):
+            self.assertIn(self.agent("other").start(code, d=self.path).error(patience=10), ("EBUSY", "EACCES", "EPERM"), code)
+        result = self.run_program(["/usr/bin/touch", self.path + "/n"], trial="other")
+        self.assertIn("busy", result.err)
+
     def test_change_in_a_sealed_checkpoint_is_read_only_for_all(self):
         self.mount()
         self.make()
@@ -162,6 +173,7 @@ class Not_waiting(Refusals):
         reader = self.agent("child")
         self.assertEqual(reader.error("os.open(d + '/a', os.O_RDONLY | os.O_NONBLOCK)", d=self.path), "EAGAIN")
         self.assertEqual(reader.error("os.open(d + '/never', os.O_RDONLY | os.O_NONBLOCK)", d=self.path), "EAGAIN")
+        self.assertEqual(reader.start("os.open(d + '/l', os.O_RDONLY | os.O_NONBLOCK)", d=self.path).error(patience=10), "EAGAIN")
 
     def test_nonblocking_listing_waits_because_opendir_always_asks_so(self):
         self.mount()
