@@ -27,7 +27,7 @@ static int open_node(struct mount *mount, struct node *node, int flags)
 		pthread_mutex_lock(&mount->nodes.lock);
 		fd = node->handles ? node->handles->fd : -1;
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		fd = fd < 0 ? -1 : open(path, flags & ~O_TRUNC);
+		fd = fd < 0 ? -1 : open(path, flags);
 		error = fd < 0 ? -ESTALE : 0;
 		pthread_mutex_unlock(&mount->nodes.lock);
 		return error ? error : fd;

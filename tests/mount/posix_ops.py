@@ -293,6 +293,16 @@ def unlink_of_open_file(d):
 
 
 @operation
+def truncation_of_the_unlinked_at_open(d):
+    with open(d + "/file", "r+b", buffering=0) as file:
+        os.unlink(d + "/file")
+        again = os.open("/proc/self/fd/%d" % file.fileno(), os.O_WRONLY | os.O_TRUNC)
+        os.write(again, b"ab")
+        os.close(again)
+        return file.read(), os.fstat(file.fileno()).st_size
+
+
+@operation
 def create_again_while_the_unlinked_is_open(d):
     with open(d + "/file", "rb") as old:
         os.unlink(d + "/file")
