@@ -125,8 +125,10 @@ void op_create(fuse_req_t req, fuse_ino_t parent_number, const char *name, mode_
 		CREDS_UMASK_SCOPE(fuse_req_ctx(req)->umask);
 		if (!error)
 			error = create_file(mount, parent, name, mode, fi->flags, &spot, &caller, &entry, &handle);
-		if (!error)
+		if (!error) {
 			io_attach(mount, handle, false, &open_flags, &backing_id);
+			entry.attr_timeout = CREATED_TIMEOUT;
+		}
 		spot_end(&spot);
 	}
 	if (error)

@@ -12,6 +12,8 @@
 
 #define SEALED_TIMEOUT 86400.0 /* seconds that the kernel may keep names and attributes inside a sealed checkpoint */
 #define DIRECTORY_TIMEOUT 1.0 /* … and attributes (never names) of all other directories, which are shown to everybody at any time */
+/* … and attributes of a file that it has just made, for its own permission check of this open. Whoever else asks comes by a look-up, which ends it. */
+#define CREATED_TIMEOUT 0.02
 #define CHECKPOINT_TIMEOUT 1.0 /* … and those of the checkpoint itself, which may be removed elsewhere */
 
 struct mount {
