@@ -27,6 +27,11 @@ bool state_name_is_sidecar(const char *name)
 	return name[0] == '.' && size >= end && strcmp(name + size - end, SIDECAR_END) == 0;
 }
 
+bool state_name_is_kept(const char *name)
+{
+	return state_name_is_sidecar(name) || strcmp(name, STATE_TUNER_NAME) == 0;
+}
+
 static bool component_valid(const char *name, size_t size)
 {
 	return size > 0 && size <= NAME_MAX && !(size == 1 && name[0] == '.') &&
@@ -49,7 +54,7 @@ bool state_path_valid(const char *path, unsigned int depth)
 		if (*at == '\0')
 			break;
 	}
-	return count == depth && !state_name_is_sidecar(state_last(path));
+	return count == depth && !state_name_is_kept(state_last(path));
 }
 
 static unsigned int path_depth(const char *path)

@@ -102,7 +102,11 @@ int state_each(const struct store *store, const struct config *config, int (*eac
 char *state_seal_dir(const char *path, bool is_file);
 /* True for names at checkpoint depth that look like a sidecar: they begin with '.' and end with ".seal". */
 bool state_name_is_sidecar(const char *name);
-/* True when `path` has exactly `depth` components, none empty, ".", "..", ".sealfs" (first) or a sidecar's name (last). */
+/* What a tuner keeps beside the checkpoints that it gives out; no mount shows it, and no checkpoint may be called so. */
+#define STATE_TUNER_NAME ".sealtuner"
+/* True for names at checkpoint depth that are kept for sealfs: a sidecar's, and STATE_TUNER_NAME. */
+bool state_name_is_kept(const char *name);
+/* True when `path` has exactly `depth` components, none empty, ".", "..", ".sealfs" (first) or a kept name (last). */
 bool state_path_valid(const char *path, unsigned int depth);
 
 /* Makes (if need be) and opens the state folder of `path`; a descriptor. Folders above it are 1777, itself 0755. */

@@ -341,10 +341,11 @@ class Hidden_names(Refusals):
         self.assertTrue(os.path.isdir(self.exported(".sealfs")))
         self.assertTrue(os.path.isdir(self.exported("parent/.seal")))
         self.assertTrue(os.path.isdir(self.exported(".file.pt.seal")))
+        os.mkdir(self.exported(".sealtuner"))
         reader = self.agent("child")
         self.assertEqual(reader("sorted(os.listdir(d))", d=self.point), ["file.pt", "parent"])
         self.assertEqual(reader("sorted(os.listdir(d))", d=self.path), ["a", "l", "sub"])
-        for name in (".sealfs", ".sealfs/config", ".sealfs/state", "parent/.seal", "parent/.seal/manifest", ".file.pt.seal", ".file.pt.seal/seal"):
+        for name in (".sealfs", ".sealfs/config", ".sealfs/state", "parent/.seal", "parent/.seal/manifest", ".file.pt.seal", ".file.pt.seal/seal", ".sealtuner"):
             with self.subTest(name):
                 self.assertEqual(reader.error("os.lstat(p)", p=os.path.join(self.point, name)), "ENOENT")
                 self.assertEqual(reader.error("os.listdir(p)", p=os.path.join(self.point, name)), "ENOENT")
@@ -355,7 +356,7 @@ class Hidden_names(Refusals):
     def test_creating_a_hidden_name_is_not_permitted(self):
         self.mount()
         parent = self.make()
-        for name in (".sealfs", ".x.seal", "parent/.seal", "parent/.nfs0001", "parent/sub/.nfs0001", ".nfs0002"):
+        for name in (".sealfs", ".sealtuner", ".x.seal", "parent/.seal", "parent/.nfs0001", "parent/sub/.nfs0001", ".nfs0002"):
             for how in ("os.mkdir(p)", "os.open(p, os.O_CREAT | os.O_WRONLY)", "os.symlink('x', p)", "os.mkfifo(p)"):
                 with self.subTest(name, how=how):
                     self.assertEqual(parent.error(how, p=os.path.join(self.point, name)), "EPERM")

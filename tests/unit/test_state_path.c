@@ -58,6 +58,7 @@ static const struct {
 	{"", 1, false},         {"", 0, false},          {"/a", 1, false},       {"/a", 2, false},
 	{"a/", 1, false},       {"a/", 2, false},        {"a//b", 3, false},     {".", 1, false},
 	{"..", 1, false},       {"a/..", 2, false},      {"../a", 2, false},     {"...", 1, true},
+	{".sealtuner", 1, false}, {"a/.sealtuner", 2, false}, {".sealtuner/a", 2, true}, {".sealtuner.x", 1, true},
 	{".sealfs", 1, false},  {".sealfs/a", 2, false}, {"a/.sealfs", 2, true}, {".seal", 1, false},
 	{".a.seal", 1, false},  {"a.seal", 1, true},     {".a.seal/b", 2, true}, {"a/.b.seal", 2, false},
 	{"a b\n\xff", 1, true}, {".hidden", 1, true},
@@ -82,6 +83,10 @@ static void paths_have_their_depth_and_no_tricks(void **unused)
 	assert_false(state_name_is_sidecar(".seal.x"));
 	assert_false(state_name_is_sidecar("."));
 	assert_false(state_name_is_sidecar(""));
+	assert_false(state_name_is_sidecar(STATE_TUNER_NAME));
+	assert_true(state_name_is_kept(STATE_TUNER_NAME));
+	assert_true(state_name_is_kept(".x.seal"));
+	assert_false(state_name_is_kept(".sealtuner2"));
 }
 
 static void bad_paths_are_refused_by_all(void **unused)
