@@ -9,6 +9,13 @@
 #include "cleanup.h"
 #include "sealfs/escape.h"
 
+static const char *program = "sealctl";
+
+void report_set_program(const char *name)
+{
+	program = name;
+}
+
 int report_status(int result)
 {
 	switch (result) {
@@ -56,8 +63,8 @@ static const struct {
 	{NULL, EROFS, "choose another path, or remove it with 'sealctl rm'"},
 	{NULL, EOWNERDEAD, "run the trial that writes it again"},
 	{NULL, EBADMSG, "restore what was damaged, or 'sealctl rm' and write it anew"},
-	{NULL, EACCES, "ask its owner, or run sealctl as that user"},
-	{NULL, EPERM, "ask its owner, or run sealctl as that user"},
+	{NULL, EACCES, "ask its owner, or try again as that user"},
+	{NULL, EPERM, "ask its owner, or try again as that user"},
 	{NULL, ENOTCONN, "the daemon of this mount is gone: unmount it with 'fusermount3 -u', mount it again"},
 	{NULL, ENOSPC, "make room on the export, then try again"},
 	{NULL, EDQUOT, "make room on the export, then try again"},
@@ -87,7 +94,7 @@ int report_failure(const char *verb, const char *object, int result, const char 
 
 	if (!cause || !cause[0])
 		cause = strerror(-result);
-	fprintf(stderr, "sealctl: cannot %s '%s': ", verb, escaped ? escaped : "?");
+	fprintf(stderr, "%s: cannot %s '%s': ", program, verb, escaped ? escaped : "?");
 	report_print_plain(stderr, cause);
 	if (step && !strchr(cause, ';'))
 		fprintf(stderr, "; %s", step);
@@ -104,7 +111,7 @@ void report_note(const char *format, ...)
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	va_end(args);
-	fputs("sealctl: ", stderr);
+	fprintf(stderr, "%s: ", program);
 	report_print_plain(stderr, text ? text : "out of memory");
 	fputc('\n', stderr);
 }
@@ -118,8 +125,8 @@ int report_help(const struct command *command)
 int report_usage(const struct command *command, const char *text)
 {
 	if (text)
-		fprintf(stderr, "sealctl %s: %s\n", command->name, text);
-	fprintf(stderr, "Try 'sealctl %s --help'.\n", command->name);
+		fprintf(stderr, "%s %s: %s\n", program, command->name, text);
+	fprintf(stderr, "Try '%s %s --help'.\n", program, command->name);
 	return EXIT_USAGE;
 }
 

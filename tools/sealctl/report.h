@@ -22,6 +22,9 @@ enum exit_status {
 	EXIT_MISMATCH = 5, /* verification failed */
 };
 
+/* The program that messages name, "sealctl" at first. A constant string. */
+void report_set_program(const char *name);
+
 /* The exit status that a result (0 or -errno) stands for. */
 int report_status(int result);
 
@@ -29,17 +32,17 @@ int report_status(int result);
 int report_worse(int a, int b);
 
 /*
- * Prints "sealctl: cannot <verb> '<object>': <cause>; <next step>" on stderr. The object is escaped here; `cause` NULL
+ * Prints "PROGRAM: cannot <verb> '<object>': <cause>; <next step>" on stderr. The object is escaped here; `cause` NULL
  * means the error's own text; a cause that holds a ';' brings its next step along. Returns report_status(result).
  */
 int report_failure(const char *verb, const char *object, int result, const char *cause);
 
-/* Prints "sealctl: <text>" on stderr. */
+/* Prints "PROGRAM: <text>" on stderr. */
 void report_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Prints a command's usage on stdout; returns EXIT_GOOD. */
 int report_help(const struct command *command);
-/* Prints "sealctl NAME: <text>" and where help is, on stderr; returns EXIT_USAGE. `text` NULL: getopt has said it
+/* Prints "PROGRAM NAME: <text>" and where help is, on stderr; returns EXIT_USAGE. `text` NULL: getopt has said it
  * already. */
 int report_usage(const struct command *command, const char *text);
 

@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cleanup.h"
 #include "report.h"
@@ -147,35 +145,13 @@ static int open_copy(struct subject *subject, const char *path, char **why)
 
 /* ---- exports ---- */
 
-/* A path of the name may lead elsewhere in another mount namespace, or be hidden under another mount. */
-static int check_same(const struct target *target, const char *directory, char **why)
-{
-	CLEANUP(target_free) struct target below = TARGET_INIT;
-	AUTO_FREE char *escaped = escape_text(directory);
-	struct stat there, shown;
-
-	if (!target_locate(directory, &below) && below.kind != TARGET_MOUNT && !access(directory, R_OK | X_OK) &&
-	    !stat(directory, &there) && !fstat(target->fd, &shown) && there.st_ino == shown.st_ino)
-		return 0;
-	return explain(
-		why, -EINVAL,
-		"the export of this mount, '%s', cannot be reached from here; run sealctl where that directory is, "
-		"as a user who may read it",
-		escaped ? escaped : "?");
-}
-
 static int open_export(struct subject *subject, const struct target *target, char **why)
 {
-	bool mounted = target->kind == TARGET_MOUNT;
-	AUTO_FREE char *directory = mounted ? target_mounted_export(target->info) : strdup(target->root);
-	int error = directory ? 0 : -ENOMEM;
+	int error;
 
-	subject->kind = mounted ? SUBJECT_MOUNT : SUBJECT_EXPORT;
+	subject->kind = target->kind == TARGET_MOUNT ? SUBJECT_MOUNT : SUBJECT_EXPORT;
 	subject->root = strdup(target->root);
-	if (!error && mounted)
-		error = check_same(target, directory, why);
-	if (!error)
-		error = open_store(subject, directory);
+	error = subject->root ? target_open_store(target, &subject->store, why) : -ENOMEM;
 	return error ? error : config_load(&subject->store, &subject->config, why);
 }
 

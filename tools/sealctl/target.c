@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -183,6 +184,40 @@ int target_load_config(const char *directory, struct config *out, char **why)
 	error = config_load(&store, out, why);
 	store_close(&store);
 	return error;
+}
+
+/* A path of the name may lead elsewhere in another mount namespace, or be hidden under another mount. */
+static bool is_export_of(const struct target *target, const char *directory)
+{
+	CLEANUP(target_free) struct target below = TARGET_INIT;
+	struct stat there, shown;
+
+	return !target_locate(directory, &below) && below.kind != TARGET_MOUNT && !access(directory, R_OK | X_OK) &&
+	       !stat(directory, &there) && !fstat(target->fd, &shown) && there.st_ino == shown.st_ino;
+}
+
+int target_open_store(const struct target *target, struct store *out, char **why)
+{
+	AUTO_FREE char *directory =
+		target->kind == TARGET_MOUNT ? target_mounted_export(target->info) : strdup(target->root);
+	AUTO_FREE char *escaped = directory ? escape_text(directory) : NULL;
+	int error;
+
+	out->root = -1;
+	if (!directory)
+		return -ENOMEM;
+	if (target->kind != TARGET_MOUNT || is_export_of(target, directory)) {
+		error = store_open(out, directory);
+		if (error)
+			out->root = -1;
+		return error;
+	}
+	if (asprintf(why,
+		     "the export of this mount, '%s', cannot be reached from here; run it where that directory "
+		     "is, as a user who may read it",
+		     escaped ? escaped : "?") < 0)
+		*why = NULL;
+	return -EINVAL;
 }
 
 int target_connect(struct target *target, char **why)

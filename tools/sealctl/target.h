@@ -45,6 +45,12 @@ int target_connect(struct target *target, char **why);
 
 void target_free(struct target *target);
 
+/*
+ * Opens the directory of the export itself, also the one under a mount, for what is looked at past the mounts. After
+ * target_connect(); the caller closes it. -EINVAL with *why allocated when a mount's export cannot be reached from here.
+ */
+int target_open_store(const struct target *target, struct store *out, char **why);
+
 /* Is `path` below the root at the depth of checkpoints? 0, or -EINVAL with *why allocated: the sentence that says how
  * it should be. */
 int target_check_depth(const struct target *target, char **why);
