@@ -1,4 +1,4 @@
-# make            build sealfs, sealctl
+# make            build sealfs, sealctl, sealtuner
 # make check      install what the tests need (Debian, as root), build, run unit and mount tests
 # make demo       two real PyTorch trials, child before parent
 # make fuzz       libFuzzer over all parsers, FUZZ_SECONDS each (clang)
@@ -27,31 +27,35 @@ GATE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/gate/*.c))
 MOUNT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/mount/*.c))
 SEALCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/sealctl/*.c))
 SEALCTL_LIB_OBJ := $(filter-out %/main.o,$(SEALCTL_OBJ))
+SEALTUNER_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/sealtuner/*.c))
+SEALTUNER_LIB_OBJ := $(filter-out %/main.o,$(SEALTUNER_OBJ))
 UNIT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FAULT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fault/test_*.c))
 FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 HELPER_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mount/*.c tests/bench/*.c))
 
-PROGRAMS := $(BUILD)/sealfs $(BUILD)/sealctl
+PROGRAMS := $(BUILD)/sealfs $(BUILD)/sealctl $(BUILD)/sealtuner
 
 all: $(PROGRAMS)
 
 $(BUILD)/sealfs: $(MOUNT_OBJ) $(BUILD)/libgate.a $(BUILD)/libseal.a
 $(BUILD)/sealctl: $(BUILD)/tools/sealctl/main.o $(BUILD)/libsealctl.a $(BUILD)/libseal.a
+$(BUILD)/sealtuner: $(BUILD)/tools/sealtuner/main.o $(BUILD)/libsealtuner.a $(BUILD)/libsealctl.a $(BUILD)/libseal.a
 $(PROGRAMS):
 	@echo "  LD   $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
 $(BUILD)/libseal.a: $(SEAL_OBJ)
 $(BUILD)/libgate.a: $(GATE_OBJ)
 $(BUILD)/libsealctl.a: $(SEALCTL_LIB_OBJ)
+$(BUILD)/libsealtuner.a: $(SEALTUNER_LIB_OBJ)
 $(BUILD)/%.a:
 	@echo "  AR   $@"
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(UNIT_BIN) $(FAULT_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libsealctl.a $(BUILD)/libgate.a $(BUILD)/libseal.a
+$(UNIT_BIN) $(FAULT_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libsealtuner.a $(BUILD)/libsealctl.a $(BUILD)/libgate.a $(BUILD)/libseal.a
 	@echo "  LD   $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
 $(HELPER_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libseal.a
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
@@ -97,6 +101,7 @@ demo:
 install: all
 	install -D -m 755 $(BUILD)/sealfs $(DESTDIR)$(PREFIX)/bin/sealfs
 	install -D -m 755 $(BUILD)/sealctl $(DESTDIR)$(PREFIX)/bin/sealctl
+	install -D -m 755 $(BUILD)/sealtuner $(DESTDIR)$(PREFIX)/bin/sealtuner
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/sealfs/nni tools/nni/*.py
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 man/*.1
