@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "sealfs/creds.h"
 #include "sealfs/identity.h"
@@ -39,11 +40,29 @@ static bool may_decide(const struct state *state, const struct gate_caller *call
 	return !state->has_reserve || state->reserve.uid == caller->uid;
 }
 
+/* Plain data that a living process has open for writing are not even claimed: they stay what they are. */
+static int refuse_open(const struct gate_checkpoint *checkpoint, char *why, size_t size)
+{
+	const struct gate_write_handle *handle;
+	struct identity_process process;
+
+	DL_FOREACH(checkpoint->handles, handle)
+	{
+		if (identity_process(handle->tid, &process))
+			continue; /* it is closing */
+		snprintf(why, size, "still open for writing by pid %d (%s)", process.pid, process.command);
+		return -EBUSY;
+	}
+	return 0;
+}
+
 /* Under the lock: opens plain data for the caller, so that they can be sealed. */
-static int adopt_plain(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller)
+static int adopt_plain(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, char *why, size_t size)
 {
 	char *trial = NULL;
 	int error = may_write(checkpoint);
+	if (!error)
+		error = refuse_open(checkpoint, why, size);
 	if (!error)
 		error = identity_of(caller->tid, gate->options.config.trial_env, &trial);
 	if (!error)
@@ -101,7 +120,7 @@ static int seal_locked(struct gate *gate, struct gate_checkpoint *checkpoint, co
 	}
 	switch (state->kind) {
 	case STATE_PLAIN:
-		error = adopt_plain(gate, checkpoint, caller);
+		error = adopt_plain(gate, checkpoint, caller, why, size);
 		break;
 	case STATE_OPEN:
 		break;

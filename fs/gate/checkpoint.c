@@ -67,6 +67,7 @@ void gate_checkpoint_put(struct gate_checkpoint *checkpoint)
 	gate_sealed_put(checkpoint->sealed);
 	free(checkpoint->damage);
 	free(checkpoint->end_reason);
+	free(checkpoint->write_error_path);
 	pthread_mutex_destroy(&checkpoint->lock);
 	free(checkpoint->path);
 	free(checkpoint);

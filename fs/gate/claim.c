@@ -147,8 +147,9 @@ void gate_let_go_(struct gate_checkpoint *checkpoint)
 {
 	struct gate_write_handle *handle, *next;
 
-	/* what is still open for writing belongs to a generation that is over: it must not keep the next one from being sealed */
-	DL_FOREACH_SAFE(checkpoint->handles, handle, next)
+	/* what is still open for writing belongs to a generation that is over: it must not keep the next one from being sealed.
+	 * Of plain data that could not be claimed it stays what it was */
+	DL_FOREACH_SAFE(checkpoint->own ? checkpoint->handles : NULL, handle, next)
 	{
 		DL_DELETE(checkpoint->handles, handle);
 		handle->counts = false;
@@ -161,6 +162,9 @@ void gate_let_go_(struct gate_checkpoint *checkpoint)
 	checkpoint->own = 0;
 	checkpoint->claimer = false;
 	checkpoint->vacated = false;
+	checkpoint->write_error = 0;
+	free(checkpoint->write_error_path);
+	checkpoint->write_error_path = NULL;
 	trial_put(checkpoint->trial);
 	checkpoint->trial = NULL;
 	gate_set_mine_(checkpoint, false);

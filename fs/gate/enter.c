@@ -49,8 +49,10 @@ static int answer(struct entry *entry, enum gate_answer answer)
 {
 	struct gate_checkpoint *checkpoint = entry->checkpoint;
 
+	bool guarded = answer == GATE_WRITER ? checkpoint->lease.fd >= 0 : answer == GATE_PLAIN && checkpoint->state.kind == STATE_PLAIN;
+
 	entry->view->answer = answer;
-	if (answer == GATE_WRITER && wants_change(entry->want) && checkpoint->lease.fd >= 0) {
+	if (guarded && wants_change(entry->want)) {
 		entry->view->changing = true;
 		checkpoint->changes++;
 	}

@@ -39,6 +39,8 @@ struct gate_checkpoint {
 	struct trial *trial;
 	struct gate_write_handle *handles;
 	unsigned int changes;	    /* admitted, not yet made */
+	int write_error;	    /* what was written in this generation was lost: -errno, and where (below the checkpoint) */
+	char *write_error_path;
 	bool vacated;		    /* its trial renamed or removed all of it */
 	bool end_running;	    /* the end's job is at work (it lets go of the lock while it hashes) */
 	bool wait_lease;	    /* SEALING, but other mounts have not let go yet */

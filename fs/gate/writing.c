@@ -1,7 +1,12 @@
 /* writing.c - files open for writing and changes under way: a seal waits for the last of them */
 #include "internal.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
+
+#include "sealfs/log.h"
 
 /* Under the lock: the last thing that a seal waited for may be gone. */
 static void check_closed(struct gate_checkpoint *checkpoint)
@@ -39,23 +44,104 @@ void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pi
 	handle->tid = tid;
 	handle->checkpoint = gate_checkpoint_ref(checkpoint);
 	pthread_mutex_lock(&checkpoint->lock);
-	handle->counts = checkpoint->lease.fd >= 0;
+	/* plain data may be sealed by hand while it is open */
+	handle->counts = checkpoint->lease.fd >= 0 || checkpoint->state.kind == STATE_PLAIN;
 	if (handle->counts)
 		DL_APPEND(checkpoint->handles, handle);
 	pthread_mutex_unlock(&checkpoint->lock);
 }
 
-void gate_write_closed(struct gate *gate, struct gate_write_handle *handle)
+/* The checkpoint that the handle is in, as a reference and with its lock held; NULL when it is in none. */
+static struct gate_checkpoint *lock_checkpoint_of(struct gate *gate, struct gate_write_handle *handle)
 {
-	struct gate_checkpoint *checkpoint = handle->checkpoint;
+	for (;;) {
+		pthread_mutex_lock(&gate->lock);
+		struct gate_checkpoint *checkpoint = handle->checkpoint ? gate_checkpoint_ref(handle->checkpoint) : NULL;
+		pthread_mutex_unlock(&gate->lock);
+		if (!checkpoint)
+			return NULL;
+		pthread_mutex_lock(&checkpoint->lock);
+		if (handle->checkpoint == checkpoint)
+			return checkpoint;
+		/* it was renamed */
+		pthread_mutex_unlock(&checkpoint->lock);
+		gate_checkpoint_put(checkpoint);
+	}
+}
+
+/* Under both checkpoints' locks. Returns how many references on `from` are due to be put. */
+static unsigned int move_handles(struct gate *gate, struct gate_write_handle *handles, struct gate_checkpoint *to)
+{
+	struct gate_write_handle *handle, *next;
+	unsigned int moved = 0;
+
+	DL_FOREACH_SAFE(handles, handle, next)
+	{
+		DL_DELETE(handles, handle);
+		pthread_mutex_lock(&gate->lock);
+		handle->checkpoint = gate_checkpoint_ref(to);
+		pthread_mutex_unlock(&gate->lock);
+		handle->counts = to->lease.fd >= 0 || to->state.kind == STATE_PLAIN;
+		if (handle->counts)
+			DL_APPEND(to->handles, handle);
+		moved++;
+	}
+	return moved;
+}
+
+static void put_times(struct gate_checkpoint *checkpoint, unsigned int times)
+{
+	while (times--)
+		gate_checkpoint_put(checkpoint);
+}
+
+void gate_renamed(struct gate *gate, struct gate_checkpoint *from, struct gate_checkpoint *to, bool exchange)
+{
+	/* the only place where two are held: by address */
+	struct gate_checkpoint *first = from < to ? from : to, *second = from < to ? to : from;
+
+	if (from == to)
+		return;
+	pthread_mutex_lock(&first->lock);
+	pthread_mutex_lock(&second->lock);
+	struct gate_write_handle *ours = from->handles, *theirs = exchange ? to->handles : NULL;
+	from->handles = NULL;
+	if (exchange)
+		to->handles = NULL;
+	unsigned int moved = move_handles(gate, ours, to), back = move_handles(gate, theirs, from);
+	check_closed(from);
+	pthread_mutex_unlock(&second->lock);
+	pthread_mutex_unlock(&first->lock);
+	put_times(from, moved);
+	put_times(to, back);
+}
+
+void gate_write_failed(struct gate *gate, struct gate_write_handle *handle, const char *path, int error)
+{
+	struct gate_checkpoint *checkpoint = lock_checkpoint_of(gate, handle);
 
 	if (!checkpoint)
 		return;
-	pthread_mutex_lock(&checkpoint->lock);
+	if (handle->counts && checkpoint->lease.fd >= 0 && !checkpoint->write_error) {
+		checkpoint->write_error = error;
+		checkpoint->write_error_path = strdup(path);
+		log_error("'%s%s%s': what was written could not be stored: %s; generation %u will not be sealed", checkpoint->path, *path ? "/" : "", path,
+			  strerror(-error), checkpoint->own);
+	}
+	pthread_mutex_unlock(&checkpoint->lock);
+	gate_checkpoint_put(checkpoint);
+}
+
+void gate_write_closed(struct gate *gate, struct gate_write_handle *handle)
+{
+	struct gate_checkpoint *checkpoint = lock_checkpoint_of(gate, handle);
+
+	if (!checkpoint)
+		return;
 	if (handle->counts)
 		DL_DELETE(checkpoint->handles, handle);
 	handle->checkpoint = NULL;
 	check_closed(checkpoint);
 	pthread_mutex_unlock(&checkpoint->lock);
-	gate_checkpoint_put(checkpoint);
+	put_times(checkpoint, 2); /* the handle's and ours */
 }

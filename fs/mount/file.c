@@ -72,7 +72,7 @@ static void open_for_writing(fuse_req_t req, struct node *node, int flags)
 			error = -ESTALE; /* a new generation has begun meanwhile */
 		if (!error && !(handle = handle_new(mount, node, -1)))
 			error = -ENOMEM;
-		if (!error && admission.view.answer == GATE_WRITER)
+		if (!error && admission.home.checkpoint && !admission.live)
 			gate_write_opened(mount->gate, admission.home.checkpoint, caller.tid, &handle->writing);
 		if (!error) {
 			handle->fd = open_node(mount, node, flags);

@@ -122,6 +122,7 @@ static void note_rename(struct renaming *renaming)
 	node_renamed(&renaming->mount->nodes, renaming->old_parent, renaming->old_name, renaming->new_parent, renaming->new_name, exchange);
 	if (!renaming->from.top)
 		return;
+	gate_renamed(renaming->mount->gate, renaming->from.checkpoint, renaming->to.checkpoint, exchange);
 	if (exchange)
 		gate_set_content(renaming->from.checkpoint, 0, 0);
 	else

@@ -4,7 +4,8 @@
  * One object a mount. Knows nothing of FUSE: requests come as "this thread wants to read in that checkpoint" and, when they have to wait, as a
  * waiter (waiters.h) that is resumed from another thread. Nothing here waits for a trial; functions may block for the export's I/O.
  *
- * Locks: a checkpoint's own lock guards its state; it is taken before the waiters' lock, never two at once; none is held when a waiter is resumed.
+ * Locks: a checkpoint's own lock guards its state; it is taken before the gate's and the waiters' lock, two at once only by gate_renamed(); none is held when a waiter
+ * is resumed.
  */
 #ifndef SEALFS_GATE_H
 #define SEALFS_GATE_H
@@ -118,7 +119,7 @@ struct gate_view {
 	struct gate_sealed *sealed; /* GATE_SEALED: a reference, for the caller to put */
 	bool anybody;	  /* whoever creates something now becomes its writer */
 	bool may_restart; /* GATE_LOOK at a failed one by the trial that failed: this process may begin the next generation */
-	bool changing; /* a change was admitted: gate_change_done() is due once it is made; sealing waits for it */
+	bool changing; /* a change was admitted, of plain data too: gate_change_done() is due once it is made; sealing waits for it */
 };
 
 /*
@@ -139,14 +140,19 @@ int gate_confirm_sealed(struct gate *gate, const struct gate_sealed *sealed);
 /* A file that is open for writing on this mount. Embedded in the caller's handle. */
 struct gate_write_handle {
 	struct gate_write_handle *prev, *next;
-	struct gate_checkpoint *checkpoint;
+	struct gate_checkpoint *checkpoint; /* changed under the checkpoint's lock and the gate's */
 	pid_t tid; /* who opened it */
-	bool counts; /* it is open in the generation that this mount writes; under the checkpoint's lock */
+	bool counts; /* it is open in the generation that this mount writes, or in plain data; under the checkpoint's lock */
 };
-/* Between gate_enter(GATE_CREATE) that said GATE_WRITER and its gate_change_done(). Takes a reference on the checkpoint. */
+/* Between gate_enter(GATE_CREATE) that said GATE_WRITER or GATE_PLAIN and its gate_change_done(). Takes a reference on the checkpoint. */
 void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pid_t tid, struct gate_write_handle *handle);
 /* Harmless on a handle that was never opened (zero). */
 void gate_write_closed(struct gate *gate, struct gate_write_handle *handle);
+/* What was written through the handle could not be stored, which came out at a flush, an fsync or a close: whatever is found in the file later, it is not what
+ * was written, and the generation can not be sealed. `path` is below the checkpoint; `error` is -errno. */
+void gate_write_failed(struct gate *gate, struct gate_write_handle *handle, const char *path, int error);
+/* The checkpoint was renamed as a whole, or exchanged with the other one: what is open for writing in it goes along. */
+void gate_renamed(struct gate *gate, struct gate_checkpoint *from, struct gate_checkpoint *to, bool exchange);
 
 /* What of the checkpoint's path is in the export now: the inode of its content, so that one of an older generation is recognised. 0: not known. */
 void gate_set_content(struct gate_checkpoint *checkpoint, uint64_t device, uint64_t inode);
