@@ -92,7 +92,10 @@ static void seal_failed(struct gate_checkpoint *checkpoint, struct seal_job *job
 		return;
 	}
 	bool vacated = error == -ENODATA && checkpoint->vacated;
-	if (vacated)
+	if (checkpoint->write_error)
+		snprintf(reason, sizeof(reason), "what was written to '%.200s' could not be stored: %s",
+			 checkpoint->write_error_path ? checkpoint->write_error_path : "?", strerror(-checkpoint->write_error));
+	else if (vacated)
 		snprintf(reason, sizeof(reason), "its trial renamed or removed it");
 	else if (error == -ENODATA)
 		snprintf(reason, sizeof(reason), "its trial ended without having saved anything");
@@ -170,6 +173,8 @@ void gate_seal_(struct gate_checkpoint *checkpoint)
 	uint64_t start = waiters_now_ns();
 	int error = job.trial ? gate_parents_of_(gate->parents, job.trial, &parents, &job.parent_count) : -ENOMEM;
 
+	if (!error)
+		error = checkpoint->write_error;
 	/* a trial that ended without a single file has not saved: its child must not find an empty, good checkpoint */
 	if (!error && !by_hand && !gate_has_content_(checkpoint))
 		error = -ENODATA;

@@ -300,6 +300,21 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	fuse_reply_data(req, &buffer, FUSE_BUF_SPLICE_MOVE);
 }
 
+/*
+ * The error that a network file system reports late is the writer's to see; but he may not look, and it is reported once: whoever opens the file to seal it
+ * would find no error any more, and holes where the data were. So the gate is told.
+ */
+static void report_lost_write(struct mount *mount, struct handle *handle, int error)
+{
+	struct node_home home;
+
+	if (!handle->writing.checkpoint)
+		return;
+	node_home(&mount->nodes, handle->node, &home);
+	gate_write_failed(mount->gate, &handle->writing, home.path, error);
+	node_home_put(&home);
+}
+
 void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi)
 {
 	struct fuse_bufvec out = FUSE_BUFVEC_INIT(fuse_buf_size(in));
@@ -313,32 +328,51 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t 
 		AS_CALLER(req);
 		written = fuse_buf_copy(&out, in, 0);
 	}
+	if (written == -EIO) /* of an earlier write, maybe */
+		report_lost_write(mount_of(req), handle_of(fi), -EIO);
 	if (written < 0)
 		reply_status(req, (int)written);
 	else
 		fuse_reply_write(req, (size_t)written);
 }
 
-/* The error that a network file system reports at close is the writer's to see. */
+static int flush_handle(struct mount *mount, struct handle *handle)
+{
+	int copy = dup(handle->fd);
+	if (copy < 0)
+		return -errno;
+	if (!close(copy))
+		return 0;
+	int error = -errno;
+	report_lost_write(mount, handle, error);
+	return error;
+}
+
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	int copy = dup(handle_of(fi)->fd);
-	reply_status(req, copy < 0 || close(copy) ? errno : 0);
+	reply_status(req, flush_handle(mount_of(req), handle_of(fi)));
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mount *mount = mount_of(req);
+	struct handle *handle = handle_of(fi);
 
-	io_detach(mount, handle_of(fi));
-	handle_free(mount, handle_of(fi));
+	io_detach(mount, handle);
+	/* a mapping may have written since the last flush */
+	if (handle->writing.checkpoint && !mount->quiet_close)
+		flush_handle(mount, handle);
+	handle_free(mount, handle);
 	fuse_reply_err(req, 0);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	int fd = handle_of(fi)->fd;
-	reply_status(req, (datasync ? fdatasync(fd) : fsync(fd)) ? errno : 0);
+	int error = (datasync ? fdatasync(fd) : fsync(fd)) ? -errno : 0;
+	if (error)
+		report_lost_write(mount_of(req), handle_of(fi), error);
+	reply_status(req, error);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi)

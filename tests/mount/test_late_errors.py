@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+"""Written data that are lost behind a write that went well: the error comes at fsync or close, once, and the writer may not look at it."""
+
+import os
+
+from harness import DAEMON, ROOT, SealfsTest, detach, in_modes, main, mounts, tools, until
+
+
+class Losing(SealfsTest):
+    def setUp(self):
+        """The export is a file system that loses data (losing_export.c), and knows no users."""
+        super().setUp()
+        self.uid = 0
+        self.store = self.make_dir("store", 0o777)
+        self.server = self.spawn([os.path.join(tools(), "losing_export"), self.store, self.export])
+        until(self.is_served, "the export")
+        self.mount()
+        self.path = self.point + "/c"
+
+    def is_served(self):
+        self.server.must_run()
+        return self.export in mounts()
+
+    def clean_up(self):
+        """First what uses the export."""
+        for process in self.processes:
+            if process is not self.server:
+                process.close()
+        for mount in self.mounted:
+            mount.unmount()
+        detach(self.export)
+        super().clean_up()
+
+    def check_failed(self, why):
+        """Abandoned; whoever waits is told; the reason names file and error."""
+        status = self.status(self.path)
+        self.assertEqual(status["state"], "failed", status)
+        self.assertRegex(str(status), why)
+        self.assertEqual(self.agent("reader").error("open(d + '/good', 'rb')", d=self.path), "EOWNERDEAD")
+        with open(self.store + "/.sealfs/state/c/1.end") as file:
+            self.assertIn("result: failed", file.read())
+
+    def write(self, name, ending):
+        """By a program that looks at no error."""
+        agent = self.agent("writer")
+        agent("os.mkdir(d); open(d + '/good', 'wb').write(b'good')", d=self.path)
+        agent("""
+            fd = os.open(d + '/' + name, os.O_RDWR | os.O_CREAT)
+            assert os.write(fd, b'x' * 10000) == 10000
+            errors = []
+            for step in ending:
+                try:
+                    {'fsync': os.fsync, 'close': os.close}[step](fd)
+                except OSError as problem:
+                    errors.append(problem.errno)
+            result = errors
+            """, d=self.path, name=name, ending=ending)
+        return agent
+
+
+@in_modes(ROOT, DAEMON)
+class Late_errors(Losing):
+    def test_error_at_close_that_the_writer_ignores(self):
+        self.write("close-w", ["close"])
+        result = self.ctl("seal", self.path, trial="writer", expect=3)
+        self.assertIn("No space left on device", result.err)
+        self.check_failed("close-w.*No space left")
+
+    def test_error_at_fsync_that_the_writer_ignores(self):
+        self.write("fsync-w", ["fsync", "close"])
+        result = self.ctl("seal", self.path, trial="writer", expect=3)
+        self.assertIn("Input/output error", result.err)
+        self.check_failed("fsync-w.*Input/output error")
+
+    def test_error_that_comes_when_the_seal_fsyncs(self):
+        self.write("fsync-w", ["close"])
+        result = self.ctl("seal", self.path, trial="writer", expect=3)
+        self.assertIn("Input/output error", result.err)
+        self.check_failed("fsync-w.*Input/output error")
+
+    def test_trial_that_ended_well_all_the_same(self):
+        code = "import os; os.mkdir(%r); fd = os.open(%r, os.O_RDWR | os.O_CREAT); os.write(fd, b'x' * 9000); os._exit(0)" % (self.path, self.path + "/close-w")
+        result = self.ctl("run", "--trial", "t", "--", "/usr/bin/python3", "-c", code, expect=3)
+        self.assertIn("No space left on device", result.err)
+        self.check_failed("close-w.*No space left")
+
+    def test_next_generation_is_sealed(self):
+        agent = self.write("close-w", ["close"])
+        self.ctl("seal", self.path, trial="writer", expect=3)
+        agent.exit()
+        self.agent("writer")("os.mkdir(d); open(d + '/good', 'wb').write(b'good')", d=self.path)
+        self.ctl("seal", self.path, trial="writer")
+        self.assertEqual(self.agent("reader")("open(d + '/good', 'rb').read()", d=self.path), b"good")
+
+
+if __name__ == "__main__":
+    main()
