@@ -1,5 +1,6 @@
 # make            build sealfs, sealctl, sealtuner
 # make check      install what the tests need (Debian, as root), build, run unit and mount tests
+# make check-nfs  tests between machines, over real NFS, in a guest that needs root but no KVM (tests/nfs/README)
 # make demo       two real PyTorch trials, child before parent
 # make fuzz       libFuzzer over all parsers, FUZZ_SECONDS each (clang)
 # make bench      how fast the mount is, against the bare directory and other file systems of its kind; BENCH="--quick …": arguments
@@ -82,6 +83,11 @@ check:
 	$(Q)tests/install-deps build test
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) test-programs
 	$(Q)BUILD=$(BUILD) tests/run
+# 77: this machine can not do it, and that was said
+check-nfs:
+	$(Q)tests/install-deps build nfs
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) all
+	$(Q)BUILD=$(BUILD) tests/nfs/run $(NFS) || [ $$? = 77 ]
 FUZZ_SECONDS ?= 60
 fuzz:
 	$(Q)tests/install-deps build ci
@@ -111,6 +117,6 @@ clean:
 	rm -rf $(BUILD)
 
 FORCE:
-.PHONY: all deps check fuzz fuzz-programs bench demo install clean test-programs FORCE
+.PHONY: all deps check check-nfs fuzz fuzz-programs bench demo install clean test-programs FORCE
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
