@@ -11,6 +11,7 @@ sys.path.insert(0, place)
 log = io.StringIO()
 logging.basicConfig(stream=log, level=logging.INFO)
 from sealed_tuner import SealedTuner
+from sealfs_checkpoints import Settler
 from sealfs_nni import NoMoreTrialError, Tuner
 
 class Scripted(Tuner):
@@ -34,9 +35,8 @@ class Scripted(Tuner):
 def settled(parameter_id, success):
     "trial_end, and until what it started in other threads is done"
     tuner.trial_end(parameter_id, success)
-    tuner._ends.shutdown(wait=True)
-    from concurrent.futures import ThreadPoolExecutor
-    tuner._ends = ThreadPoolExecutor(16)
+    tuner._settler.finish()
+    tuner._settler = Settler(tuner._checkpoints)
 
 tuner = SealedTuner(Scripted(several), keys=keys, sealctl=sealctl)
 """
