@@ -16,9 +16,8 @@ that is sealed, and gets an error when the writer fails. It never waits itself a
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
-from sealfs_checkpoints import Checkpoints, ForeignPath, SealfsError
+from sealfs_checkpoints import Checkpoints, ForeignPath, SealfsError, Settler
 from sealfs_nni import Tuner, create_tuner
 
 _log = logging.getLogger("sealfs.SealedTuner")
@@ -27,8 +26,6 @@ SAVE_KEYS = ("save_path", "save_dir", "save_checkpoint_dir")
 LOAD_KEYS = ("restore_path", "restore_dir", "load_checkpoint_dir", "prev_path")
 # Where a trial tells in its result what it has saved.
 RESULT_KEYS = ("path",)
-# Seconds after a trial's end in which its own machine usually has sealed.
-SEALED_SOON = 30
 
 
 class _Trial:
@@ -57,7 +54,7 @@ class SealedTuner(Tuner):
         self._trials = {}
         self._saver = {}  # checkpoint: the trial that was last told to save there
         self._reserved = set()
-        self._ends = ThreadPoolExecutor(max_workers=16, thread_name_prefix="sealfs")
+        self._settler = Settler(self._checkpoints)
 
     def __getattr__(self, name):
         """What is not in NNI's interface is the wrapped tuner's."""
@@ -90,9 +87,9 @@ class SealedTuner(Tuner):
             trial = self._trials.get(parameter_id)
             if trial:
                 trial.success = bool(success)
-        # the tuner may hand out children in its own trial_end(), so the reservations are seen to first; a seal takes its time
+        # the tuner may hand out children in its own trial_end()
         if trial:
-            self._ends.submit(self._end, trial)
+            self._settle(trial)
         self._inner.trial_end(parameter_id, success, **kwargs)
 
     def import_data(self, data):
@@ -193,7 +190,7 @@ class SealedTuner(Tuner):
             ended = saver.success is not None
         _log.info("reserved '%s' for %s", checkpoint, saver)
         if ended:
-            self._ends.submit(self._end, saver)
+            self._settle(saver)
 
     # -- what became of it
 
@@ -213,43 +210,16 @@ class SealedTuner(Tuner):
                     trial.saves[checkpoint] = 0
                     self._saver[checkpoint] = trial
 
-    def _end(self, trial):
-        """After the trial's end, in a thread of its own. `sealctl run` and the kernel usually were faster."""
-        for checkpoint in list(trial.saves):
-            with self._lock:
-                mine = self._saver.get(checkpoint) is trial
-            try:
-                if mine:
-                    self._settle(trial, checkpoint)
-            except Exception as problem:
-                _log.error("%s has ended, but '%s' could not be ended with it: %s", trial, checkpoint, problem)
-
-    def _settle(self, trial, checkpoint):
-        status = self._checkpoints.status(checkpoint)
-        if status.state == "pending":
-            self._checkpoints.abandon(checkpoint, "%s ended %s and has written nothing" % (trial, "well" if trial.success else "badly"))
-        elif status.state == "open" and not trial.success:
-            self._checkpoints.abandon(checkpoint, "NNI says that %s has failed or was cancelled" % trial)
-        elif status.state == "open" and not status.sealing:
-            self._seal(trial, checkpoint)
-        elif status.state == "failed" and trial.success and status.generation > trial.saves[checkpoint]:
-            _log.error("%s ended well, but '%s' is %s; write 'sealctl run --' in front of the trial's command", trial, checkpoint, status)
-        elif status.state == "absent" and trial.success:
-            _log.warning("%s ended well and has saved nothing in '%s'", trial, checkpoint)
-
-    def _seal(self, trial, checkpoint):
-        try:
-            self._checkpoints.seal(checkpoint)
-        except SealfsError as problem:
-            # another machine or mount is to seal it, or just did
-            self._checkpoints.wait(checkpoint, SEALED_SOON)
-            status = self._checkpoints.status(checkpoint)
-            if status.state != "sealed" and not status.sealing:
-                _log.warning("%s ended well, but '%s' is %s: %s", trial, checkpoint, status, problem)
+    def _settle(self, trial):
+        """Unless another trial was told meanwhile to save in the same place."""
+        with self._lock:
+            own = [(checkpoint, before) for checkpoint, before in trial.saves.items() if self._saver[checkpoint] is trial]
+        for checkpoint, before in own:
+            self._settler.submit(checkpoint, str(trial), trial.success, before)
 
     def _leave(self, reason):
         """Nobody will write what is still only reserved; who waits for it is told so."""
-        self._ends.shutdown(wait=True)
+        self._settler.finish()
         with self._lock:
             left = [checkpoint for checkpoint in self._reserved if self._saver[checkpoint].success is None]
         for checkpoint in left:

@@ -1,16 +1,24 @@
 """What the tuners here ask of sealfs, all of it through sealctl(1)."""
 
 import json
+import logging
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+_log = logging.getLogger("sealfs")
 
 # As sealctl(1) tells of a path that lies inside a checkpoint, and of one that sealfs knows nothing of.
 _INSIDE = "it is inside checkpoint"
 _FOREIGN = "it is neither in a sealfs mount nor on an export"
 
 
+# Seconds after a trial's end in which its own machine usually has sealed.
+_SEALED_SOON = 30
+
+
 class SealfsError(RuntimeError):
-    """What sealctl could not do, in its own words."""
+    """What sealctl or sealtuner could not do, in their own words."""
 
 
 class ForeignPath(SealfsError):
@@ -97,9 +105,61 @@ class Checkpoints:
         return out
 
     def _run(self, *words):
+        return run(self.sealctl, *words)
+
+
+def run(program, *words):
+    """(exit status, output, what it said on standard error); SealfsError if it can not be started."""
+    try:
+        done = subprocess.run([program, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    except OSError as problem:
+        raise SealfsError("cannot run '%s': %s; is sealfs installed on the machine of the tuner?" % (program, problem.strerror)) from problem
+    error = done.stderr.decode(errors="replace").strip() or "%s %s ended with status %d" % (program, words[0], done.returncode)
+    return done.returncode, done.stdout.decode(errors="surrogateescape"), error
+
+
+class Settler:
+    """Ends the checkpoints of trials that have ended, in threads of its own: NNI's have more to do, and a seal takes its time.
+
+    `sealctl run` and the kernel usually were faster. What is left: a reservation that nobody used, a trial that was cancelled, a kernel that
+    does not tell."""
+
+    def __init__(self, checkpoints):
+        self.checkpoints = checkpoints
+        self._threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="sealfs")
+
+    def submit(self, checkpoint, trial, success, before=0):
+        """`trial`: as messages call it. `before`: the last generation of the checkpoint that has nothing to do with it."""
+        self._threads.submit(self._settle, checkpoint, trial, success, before)
+
+    def finish(self):
+        """Waits for what was submitted; nothing is, afterwards."""
+        self._threads.shutdown(wait=True)
+
+    def _settle(self, checkpoint, trial, success, before):
         try:
-            done = subprocess.run([self.sealctl, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-        except OSError as problem:
-            raise SealfsError("cannot run '%s': %s; is sealfs installed on the machine of the tuner?" % (self.sealctl, problem.strerror)) from problem
-        error = done.stderr.decode(errors="replace").strip() or "sealctl %s ended with status %d" % (words[0], done.returncode)
-        return done.returncode, done.stdout.decode(errors="surrogateescape"), error
+            self._settle_as(self.checkpoints.status(checkpoint), checkpoint, trial, success, before)
+        except Exception as problem:
+            _log.error("%s has ended, but '%s' could not be ended with it: %s", trial, checkpoint, problem)
+
+    def _settle_as(self, status, checkpoint, trial, success, before):
+        if status.state == "pending":
+            self.checkpoints.abandon(checkpoint, "%s ended %s and has written nothing" % (trial, "well" if success else "badly"))
+        elif status.state == "open" and not success:
+            self.checkpoints.abandon(checkpoint, "NNI says that %s has failed or was cancelled" % trial)
+        elif status.state == "open" and not status.sealing:
+            self._seal(checkpoint, trial)
+        elif status.state == "failed" and success and status.generation > before:
+            _log.error("%s ended well, but '%s' is %s; write 'sealctl run --' in front of the trial's command", trial, checkpoint, status)
+        elif status.state == "absent" and success:
+            _log.warning("%s ended well and has saved nothing in '%s'", trial, checkpoint)
+
+    def _seal(self, checkpoint, trial):
+        try:
+            self.checkpoints.seal(checkpoint)
+        except SealfsError as problem:
+            # another machine or mount is to seal it, or just did
+            self.checkpoints.wait(checkpoint, _SEALED_SOON)
+            status = self.checkpoints.status(checkpoint)
+            if status.state != "sealed" and not status.sealing:
+                _log.warning("%s ended well, but '%s' is %s: %s", trial, checkpoint, status, problem)
