@@ -174,6 +174,8 @@ static int abandon_pending(struct gate_checkpoint *checkpoint, const char *reaso
 {
 	int error = gate_link_failed_(checkpoint, checkpoint->state.generation, reason, gate_uptime_ns_());
 	if (!error)
+		gate_hints_ended_(checkpoint, checkpoint->state.has_claim ? &checkpoint->state.claim : &checkpoint->state.reserve);
+	if (!error)
 		log_warning("'%s': the reservation was abandoned: %s; its readers get EOWNERDEAD", checkpoint->path, reason);
 	return error ? error : gate_reread_(checkpoint);
 }
@@ -241,6 +243,8 @@ int gate_reserve(struct gate *gate, struct gate_checkpoint *checkpoint, const st
 	record.gid = caller->gid;
 	if (writer && *writer && !(record.writer = strdup(writer)))
 		error = -ENOMEM;
+	if (!error)
+		error = gate_sign_record_(gate, &record);
 	CREDS_UMASK_SCOPE(identity_umask(caller->tid));
 	pthread_mutex_lock(&checkpoint->lock);
 	if (!error)
@@ -251,6 +255,8 @@ int gate_reserve(struct gate *gate, struct gate_checkpoint *checkpoint, const st
 		error = may_write(checkpoint);
 	if (!error)
 		error = state_reserve(&gate->options.store, checkpoint->path, &record);
+	if (!error)
+		gate_hints_announce_(checkpoint, record.generation, HINT_PENDING);
 	gate_reread_(checkpoint);
 	*generation = checkpoint->state.generation;
 	pthread_mutex_unlock(&checkpoint->lock);
@@ -272,6 +278,8 @@ int gate_remove(struct gate *gate, struct gate_checkpoint *checkpoint, const str
 		error = -EPERM;
 	if (!error)
 		error = state_remove(&gate->options.store, checkpoint->path);
+	if (!error && checkpoint->state.kind == STATE_PENDING)
+		gate_hints_ended_(checkpoint, &checkpoint->state.reserve);
 	gate_reread_(checkpoint);
 	pthread_mutex_unlock(&checkpoint->lock);
 	gate_tell_(checkpoint);

@@ -37,6 +37,15 @@ int gate_refuse_survivor_(struct gate *gate, const struct state *state, const st
 	return -EOWNERDEAD;
 }
 
+int gate_sign_record_(const struct gate *gate, struct record *record)
+{
+	const char *place = gate_hints_place_(gate->hints);
+
+	memcpy(record->mount, gate->token, sizeof(record->mount));
+	record->hint = place ? strdup(place) : NULL;
+	return place && !record->hint ? -ENOMEM : 0;
+}
+
 static int link_claim(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial)
 {
 	const struct store *store = &checkpoint->gate->options.store;
@@ -53,9 +62,15 @@ static int link_claim(struct gate_checkpoint *checkpoint, const struct gate_call
 	record.gid = caller->gid;
 	free(record.trial);
 	record.trial = strdup(trial);
-	error = record.trial ? state_claim(store, checkpoint->path, &record) : -ENOMEM;
+	error = record.trial ? gate_sign_record_(checkpoint->gate, &record) : -ENOMEM;
 	if (!error)
+		error = state_claim(store, checkpoint->path, &record);
+	if (!error) {
 		checkpoint->own = record.generation;
+		gate_hints_announce_(checkpoint, record.generation, HINT_OPEN);
+		if (checkpoint->state_known && checkpoint->state.kind == STATE_PENDING)
+			gate_hints_ended_(checkpoint, &checkpoint->state.reserve);
+	}
 	record_free(&record);
 	return error;
 }
@@ -159,6 +174,7 @@ void gate_let_go_(struct gate_checkpoint *checkpoint)
 	/* whoever waits here waits for another mount's decision from now on */
 	if (waiters_count(checkpoint->gate->waiters, &checkpoint->readers))
 		gate_attend_(checkpoint, 0);
+	gate_hints_over_(checkpoint, checkpoint->own, HINT_OPEN);
 	checkpoint->own = 0;
 	checkpoint->claimer = false;
 	checkpoint->vacated = false;

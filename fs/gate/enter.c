@@ -135,6 +135,7 @@ static int wait_here(struct entry *entry)
 			    checkpoint->path, process.pid, process.command, entry->trial, awaited, entry->trial);
 	if (error)
 		return error;
+	atomic_fetch_add(&entry->gate->stats.waits, 1);
 	if (first)
 		log_notice("'%s': pid %d (%s) of trial '%s' waits for %s (%s, generation %u, on %s); 'sealctl status %s' shows who else",
 			   checkpoint->path, process.pid, process.command, entry->trial, awaited ? awaited : "whoever will write it",

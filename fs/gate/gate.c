@@ -16,6 +16,7 @@ struct gate *gate_create(const struct gate_options *options)
 	if (!gate)
 		return NULL;
 	gate->options = *options;
+	store_token(gate->token);
 	pthread_mutex_init(&gate->lock, NULL);
 	gate->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	gate->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK); /* without it, polling alone serves */
@@ -23,8 +24,9 @@ struct gate *gate_create(const struct gate_options *options)
 	gate->trials = trials_create(options->config.trial_env, gate_trial_ended_, gate);
 	gate->parents = gate_parents_create_(options->config.trial_env);
 	gate->peers = gate_peers_create_(options->store.root);
+	gate->hints = gate_hints_create_(&options->hints, options->store.root, options->remote);
 	gate->pool = pool_create(POOL_THREADS);
-	if (gate->event < 0 || !gate->parents || !gate->peers || !gate->waiters || !gate->trials || !gate->pool) {
+	if (gate->event < 0 || !gate->parents || !gate->peers || !gate->hints || !gate->waiters || !gate->trials || !gate->pool) {
 		gate_destroy(gate);
 		return NULL;
 	}
@@ -89,17 +91,19 @@ void gate_stop(struct gate *gate)
 		gate_checkpoint_put(rest[i]);
 	}
 	free(rest);
+	gate_hints_stop_(gate);
 }
 
 void gate_destroy(struct gate *gate)
 {
 	if (!gate)
 		return;
-	if (gate->pool)
+	if (gate->pool && gate->hints)
 		gate_stop(gate);
 	trials_destroy(gate->trials);
 	gate_parents_destroy_(gate->parents);
 	gate_peers_destroy_(gate->peers);
+	gate_hints_destroy_(gate->hints);
 	waiters_destroy(gate->waiters);
 	if (gate->event >= 0)
 		close(gate->event);

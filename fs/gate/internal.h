@@ -5,7 +5,9 @@
 #include <pthread.h>
 #include <uthash.h>
 
+#include "sealfs/bucket.h"
 #include "sealfs/gate.h"
+#include "sealfs/hint.h"
 #include "sealfs/identity.h"
 #include "sealfs/lease.h"
 #include "sealfs/pool.h"
@@ -15,6 +17,21 @@ enum ending {
 	ENDING_CLOSING, /* is to be sealed once the last file that is open for writing is closed */
 	ENDING_SEALING,
 	ENDING_ABANDONING,
+};
+
+/* What is asked of the mount that can tell when the awaited stage is over (follow.c). Guarded by the lock of gate->hints. */
+struct gate_follow {
+	UT_hash_handle hh; /* by the question's nonce */
+	struct gate_follow *prev, *next;
+	bool on;	 /* then it has a reference of the checkpoint */
+	bool proven;	 /* its last question was answered: the end will be told */
+	bool challenged; /* since the last question in its turn */
+	bool nudged;	 /* a datagram said "look" */
+	struct hint_place to;
+	struct hint asked;
+	unsigned int unanswered;
+	uint64_t due_ns;
+	struct bucket looks;
 };
 
 struct gate_checkpoint {
@@ -30,6 +47,10 @@ struct gate_checkpoint {
 	struct state state;
 	bool state_known;
 	uint64_t looked_ns; /* when `state` was read (CLOCK_MONOTONIC) */
+	/* poll.c: what the state folder looked like */
+	int folder; /* -1: not open */
+	struct state_stamp stamp;
+	uint64_t stamp_ns, read_ns, judged_ns; /* when that stamp was first seen; when the state was last read, and its writer judged, by a poll */
 	struct gate_sealed *sealed;
 	char *damage;	    /* why the seal does not hold */
 	struct lease lease; /* held while this mount writes; generation `own` */
@@ -59,16 +80,27 @@ struct gate_checkpoint {
 	uint64_t attention_ns, interval_ns;
 	int watch; /* inotify, -1 */
 	struct pool_job end_job, poll_job;
+
+	struct gate_follow follow;
+};
+
+/* How often things happened since the mount began. */
+struct gate_counters {
+	atomic_uint_least64_t waits, polls, looks, judgements, hints_sent, hints_received, hints_dropped;
 };
 
 struct gate_parents;
 struct gate_peers;
+struct gate_hints;
 struct gate {
 	struct gate_options options;
+	char token[STORE_TOKEN_SIZE]; /* this mount's name in records */
+	struct gate_counters stats;
 	struct waiters *waiters;
 	struct trials *trials;
 	struct gate_parents *parents;
 	struct gate_peers *peers;
+	struct gate_hints *hints;
 	struct pool *pool;
 	pthread_mutex_t lock;
 	struct gate_checkpoint *by_path; /* lock */
@@ -100,6 +132,8 @@ int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of);
 /* ---- claim.c: under checkpoint->lock ---- */
 /* Makes this mount the holder of a new generation. With `watch` the caller's process is watched as a writer. */
 int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch);
+/* A reservation or claim says which mount made it, and where that can be asked. -ENOMEM. */
+int gate_sign_record_(const struct gate *gate, struct record *record);
 /* Another mount of the same trial writes: this one holds the lease too. 0, AGAIN, -errno. */
 int gate_join_lease_(struct gate_checkpoint *checkpoint);
 void gate_let_go_(struct gate_checkpoint *checkpoint);
@@ -150,9 +184,38 @@ void *gate_loop_(void *arg);
 void gate_kick_(void *arg);
 /* The loop looks at the checkpoint in `delay_ns`, or sooner if that was said before. */
 void gate_attend_(struct gate_checkpoint *checkpoint, uint64_t delay_ns);
-void gate_poll_job_(struct pool_job *job);
+/* The same under gate->lock, and without a kick of the loop. */
+void gate_attend_locked_(struct gate_checkpoint *checkpoint, uint64_t delay_ns);
 /* Tells readers and enders what came of it. Without locks. */
 void gate_tell_(struct gate_checkpoint *checkpoint);
+
+/* ---- poll.c ---- */
+void gate_poll_job_(struct pool_job *job);
+
+/* ---- hints.c, follow.c: hints to and from other mounts ---- */
+/* `remote`: the export `export` is on another machine. NULL when memory is out; without a socket it serves nobody. */
+struct gate_hints *gate_hints_create_(const struct hints_option *option, int export, bool remote);
+void gate_hints_destroy_(struct gate_hints *hints);
+/* Once the loop has ended: what is still to be told is sent, once. */
+void gate_hints_stop_(struct gate *gate);
+/* What records are to say; NULL: nothing. */
+const char *gate_hints_place_(const struct gate_hints *hints);
+/* In the loop: sends what is due. When there is more to do, 0: nothing known; *fd is to be polled, or -1. */
+uint64_t gate_hints_work_(struct gate *gate, uint64_t now, int *fd);
+void gate_hints_dispatch_(struct gate *gate);
+/* A record that names this mount was made, or what it began is over. Any lock but gate->lock may be held. */
+void gate_hints_announce_(struct gate_checkpoint *checkpoint, unsigned int generation, enum hint_stage stage);
+void gate_hints_over_(struct gate_checkpoint *checkpoint, unsigned int generation, enum hint_stage stage);
+/* This mount has ended what that record began: whoever made it is told, so that he tells those who subscribed. */
+void gate_hints_ended_(struct gate_checkpoint *checkpoint, const struct record *record);
+/* Under checkpoint->lock: the mount that the state's record names is asked to tell of the end, if it can be. */
+void gate_hints_follow_(struct gate_checkpoint *checkpoint);
+/* Nobody waits any more. The caller has a reference of his own. */
+void gate_hints_leave_(struct gate_checkpoint *checkpoint);
+/* Is it known that the end will be told? */
+bool gate_hints_proven_(struct gate_checkpoint *checkpoint);
+/* Did a datagram ask for this look? Asked once. */
+bool gate_hints_nudged_(struct gate_checkpoint *checkpoint);
 
 /* ---- signed.c ---- */
 /* Under the checkpoint's lock, of one whose seal is loaded: 0, or -EKEYREJECTED (logged when it was found). */

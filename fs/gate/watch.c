@@ -4,18 +4,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #include "sealfs/log.h"
-
-#define POLL_FIRST_NS 20000000u	  /* 20 ms */
-#define POLL_LAST_NS 1000000000u /* 1 s */
 
 void gate_kick_(void *arg)
 {
@@ -25,7 +19,7 @@ void gate_kick_(void *arg)
 		return; /* full: the loop is awake already */
 }
 
-static void attend_locked(struct gate_checkpoint *checkpoint, uint64_t delay_ns)
+void gate_attend_locked_(struct gate_checkpoint *checkpoint, uint64_t delay_ns)
 {
 	struct gate *gate = checkpoint->gate;
 	uint64_t when = waiters_now_ns() + delay_ns;
@@ -44,37 +38,11 @@ void gate_attend_(struct gate_checkpoint *checkpoint, uint64_t delay_ns)
 	struct gate *gate = checkpoint->gate;
 
 	pthread_mutex_lock(&gate->lock);
-	attend_locked(checkpoint, delay_ns);
+	gate_attend_locked_(checkpoint, delay_ns);
 	if (!delay_ns)
 		checkpoint->interval_ns = 0;
 	pthread_mutex_unlock(&gate->lock);
 	gate_kick_(gate);
-}
-
-/* A hint of the kernel's that something was linked there; without it polling alone serves. */
-static void add_watch(struct gate_checkpoint *checkpoint)
-{
-	struct gate *gate = checkpoint->gate;
-	char path[PATH_MAX];
-
-	if (gate->inotify < 0 ||
-	    snprintf(path, sizeof(path), "/proc/self/fd/%d/" STATE_DIR "/%s", gate->options.store.root, checkpoint->path) >= (int)sizeof(path))
-		return;
-	int watch = inotify_add_watch(gate->inotify, path, IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
-	pthread_mutex_lock(&gate->lock);
-	checkpoint->watch = watch;
-	pthread_mutex_unlock(&gate->lock);
-}
-
-static void remove_watch(struct gate_checkpoint *checkpoint)
-{
-	struct gate *gate = checkpoint->gate;
-
-	pthread_mutex_lock(&gate->lock);
-	if (checkpoint->watch >= 0)
-		inotify_rm_watch(gate->inotify, checkpoint->watch);
-	checkpoint->watch = -1;
-	pthread_mutex_unlock(&gate->lock);
 }
 
 void gate_tell_(struct gate_checkpoint *checkpoint)
@@ -93,52 +61,6 @@ void gate_tell_(struct gate_checkpoint *checkpoint)
 		waiters_wake(gate->waiters, &checkpoint->readers, -EOWNERDEAD, generation);
 	if (!ending)
 		waiters_wake(gate->waiters, &checkpoint->enders, 0, 0);
-}
-
-/* Looks at a checkpoint: in the pool, since the export may be slow. */
-void gate_poll_job_(struct pool_job *job)
-{
-	struct gate_checkpoint *checkpoint = (void *)((char *)job - offsetof(struct gate_checkpoint, poll_job));
-	struct gate *gate = checkpoint->gate;
-	bool waited = waiters_count(gate->waiters, &checkpoint->readers) > 0;
-	bool again = false, ours = false;
-
-	if (waited && checkpoint->watch < 0)
-		add_watch(checkpoint);
-	pthread_mutex_lock(&checkpoint->lock);
-	gate_attention_end_(checkpoint);
-	if (checkpoint->wait_lease) {
-		/* the other mounts of the trial had not let go: ask again */
-		checkpoint->wait_lease = false;
-		gate_checkpoint_ref(checkpoint);
-		pool_submit(gate->pool, &checkpoint->end_job);
-	} else if (waited && checkpoint->ending == ENDING_NONE) {
-		int error = gate_reread_(checkpoint);
-		if (!error)
-			gate_judge_(checkpoint);
-		again = error || gate_verdict_(checkpoint, checkpoint->state.generation) == 1;
-		ours = checkpoint->lease.fd >= 0;
-	} else {
-		again = waited; /* an end of our own is under way; should it fail, somebody else's may come */
-		ours = true;
-	}
-	pthread_mutex_unlock(&checkpoint->lock);
-	gate_tell_(checkpoint);
-
-	pthread_mutex_lock(&gate->lock);
-	checkpoint->poll_running = false;
-	if (again) {
-		uint64_t next = checkpoint->interval_ns ? checkpoint->interval_ns * 2 : ours ? POLL_LAST_NS : POLL_FIRST_NS;
-		checkpoint->interval_ns = next < POLL_LAST_NS ? next : POLL_LAST_NS;
-		attend_locked(checkpoint, checkpoint->interval_ns);
-	}
-	bool timed = checkpoint->is_timed;
-	pthread_mutex_unlock(&gate->lock);
-	if (timed)
-		gate_kick_(gate);
-	if (!again)
-		remove_watch(checkpoint);
-	gate_checkpoint_put(checkpoint);
 }
 
 /* Submits what is due; returns when the next is, 0 if nothing. */
@@ -173,7 +95,7 @@ static void attend_watch(struct gate *gate, int watch)
 		if (checkpoint->watch == watch)
 			break;
 	if (checkpoint) {
-		attend_locked(checkpoint, 0);
+		gate_attend_locked_(checkpoint, 0);
 		checkpoint->interval_ns = 0;
 	}
 	pthread_mutex_unlock(&gate->lock);
@@ -195,9 +117,13 @@ static void read_inotify(struct gate *gate)
 	}
 }
 
-static int timeout_until(uint64_t a, uint64_t b, uint64_t now)
+static uint64_t sooner(uint64_t a, uint64_t b)
 {
-	uint64_t next = !a || (b && b < a) ? b : a;
+	return !a || (b && b < a) ? b : a;
+}
+
+static int timeout_until(uint64_t next, uint64_t now)
+{
 	if (!next)
 		return -1;
 	if (next <= now)
@@ -212,19 +138,21 @@ void *gate_loop_(void *arg)
 	struct pollfd polled[] = {{.fd = gate->event, .events = POLLIN},
 				  {.fd = trials_fd(gate->trials), .events = POLLIN},
 				  {.fd = gate->inotify, .events = POLLIN},
-				  {.fd = gate_peers_fd_(gate->peers), .events = POLLIN}};
+				  {.fd = gate_peers_fd_(gate->peers), .events = POLLIN},
+				  {.fd = -1, .events = POLLIN}};
 	uint64_t count;
 
 	for (;;) {
 		uint64_t now = waiters_now_ns();
 		uint64_t expires = waiters_expire(gate->waiters, now);
-		uint64_t due = attend_due(gate, now);
+		uint64_t due = attend_due(gate, now), hinted = gate_hints_work_(gate, now, &polled[4].fd);
 		pthread_mutex_lock(&gate->lock);
 		bool stopping = gate->stopping;
 		pthread_mutex_unlock(&gate->lock);
 		if (stopping)
 			return NULL;
-		if (poll(polled, 4, timeout_until(expires, due, waiters_now_ns())) < 0 && errno != EINTR)
+		uint64_t next = sooner(sooner(expires, due), hinted);
+		if (poll(polled, 5, timeout_until(next, waiters_now_ns())) < 0 && errno != EINTR)
 			log_error("the gate's loop: poll: %s", strerror(errno));
 		if (polled[0].revents && read(gate->event, &count, sizeof(count)) < 0)
 			continue;
@@ -234,5 +162,7 @@ void *gate_loop_(void *arg)
 			read_inotify(gate);
 		if (polled[3].revents)
 			gate_peers_dispatch_(gate);
+		if (polled[4].revents)
+			gate_hints_dispatch_(gate);
 	}
 }

@@ -286,6 +286,8 @@ static int set_up(struct options *options, struct gate_options *gate_options, ch
 	gate_options->verify = !strcmp(options->verify, "open") ? GATE_VERIFY_OPEN : !strcmp(options->verify, "read") ? GATE_VERIFY_READ : GATE_VERIFY_OFF;
 	gate_options->prefetch = !strcmp(options->prefetch, "on");
 	gate_options->read_only = options->read_only;
+	gate_options->remote = !mount.quiet_close;
+	gate_options->hints = options->hints;
 	gate_options->forget = session_forget;
 	gate_options->arg = &mount;
 	mount.gate = gate_create(gate_options);

@@ -31,6 +31,7 @@ static const struct fuse_opt templates[] = {
 	OPTION("verify=%s", verify, 0),
 	OPTION("prefetch=%s", prefetch, 0),
 	OPTION("passthrough=%s", passthrough, 0),
+	OPTION("hints=%s", hints_text, 0),
 	OPTION("key=%s", key, 0),
 	OPTION("trust=%s", trust, 0),
 	OPTION("require_signature", require_signature, 1),
@@ -107,6 +108,16 @@ static bool parse_timeout(struct options *options)
 	return false;
 }
 
+static bool parse_hints(struct options *options)
+{
+	const char *text = options->hints_text ? options->hints_text : "on";
+
+	if (!hints_option_parse(text, &options->hints))
+		return true;
+	log_error("option 'hints=%s': it must be 'on', 'off', ADDRESS, ADDRESS:PORT or :PORT; an IPv6 address in brackets", text);
+	return false;
+}
+
 int options_parse(int argc, char **argv, struct options *options)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
@@ -136,7 +147,7 @@ int options_parse(int argc, char **argv, struct options *options)
 		return -1;
 	}
 	bool good = ONE_OF("verify", options->verify, "open", "read", "off") && ONE_OF("prefetch", options->prefetch, "on", "off") &&
-		    ONE_OF("passthrough", options->passthrough, "auto", "off") && parse_timeout(options);
+		    ONE_OF("passthrough", options->passthrough, "auto", "off") && parse_timeout(options) && parse_hints(options);
 	return good ? 0 : -1;
 }
 
@@ -148,6 +159,7 @@ void options_free(struct options *options)
 	free(options->verify);
 	free(options->prefetch);
 	free(options->passthrough);
+	free(options->hints_text);
 	free(options->key);
 	free(options->trust);
 	free(options->trial_env);
@@ -174,6 +186,9 @@ void options_print_help(void)
 	     "    trust=DIRECTORY      check signatures against the public keys in DIRECTORY\n"
 	     "    require_signature    refuse what none of them has signed (EKEYREJECTED)\n"
 	     "    wait_timeout=SECONDS end a wait with ETIMEDOUT after so long (0: never)\n"
+	     "    hints=on|off|ADDRESS[:PORT]|:PORT\n"
+	     "                         let mounts on other machines tell of a seal by a UDP datagram (on), and\n"
+	     "                         where they are to send it; without, the export is asked every second\n"
 	     "    passthrough=auto|off let the kernel read and write the export's files itself (auto)\n"
 	     "    trial_env=A:B        variables that name a trial (as the export's config says)\n"
 	     "    allow_other          let other users in; as root, act with their ids\n"

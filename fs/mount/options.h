@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "sealfs/hints.h"
+
 struct options {
 	char *export_path, *mountpoint;
 	int foreground, debug, single_threaded, help, version;
@@ -12,6 +14,8 @@ struct options {
 	unsigned int wait_timeout; /* seconds */
 	char *verify;	   /* "open", "read" or "off" */
 	char *prefetch;	   /* "on" or "off" */
+	char *hints_text;
+	struct hints_option hints;
 	char *passthrough; /* "auto" or "off" */
 	char *key;	   /* file of the private key that signs, or NULL */
 	char *trust;	   /* directory of the keys that count, or NULL */

@@ -148,6 +148,27 @@ int state_dir_is_current(const struct store *store, const char *path, int dir)
 	return same_inode(store, dir, again.fd);
 }
 
+int state_stamp(const struct store *store, int dir, struct state_stamp *out)
+{
+	struct statx st;
+	int rc = store->ops->statx(store->ctx, dir, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st);
+
+	if (rc < 0)
+		return rc;
+	*out = (struct state_stamp){st.stx_ino, st.stx_mtime, st.stx_ctime};
+	return st.stx_nlink ? 0 : -ESTALE;
+}
+
+static bool same_time(const struct statx_timestamp *a, const struct statx_timestamp *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool state_stamp_equal(const struct state_stamp *a, const struct state_stamp *b)
+{
+	return a->inode == b->inode && same_time(&a->mtime, &b->mtime) && same_time(&a->ctime, &b->ctime);
+}
+
 static int stop_at_first(void *arg, const char *name, unsigned char type, uint64_t ino)
 {
 	return 1;

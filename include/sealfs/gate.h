@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "sealfs/config.h"
+#include "sealfs/hints.h"
 #include "sealfs/manifest.h"
 #include "sealfs/seal.h"
 #include "sealfs/state.h"
@@ -41,6 +42,8 @@ struct gate_options {
 	enum gate_verify verify;
 	bool prefetch;		    /* GATE_VERIFY_OPEN: the first open in a checkpoint has its other files checked ahead */
 	bool read_only;
+	bool remote;		    /* the export's files are on another machine, whose changes the kernel does not tell of */
+	struct hints_option hints;
 	const struct signing_key *key; /* signs what this mount seals; or NULL */
 	struct trust *trust;	       /* whose signatures count; NULL: nobody looks at them */
 	bool require_signature;	       /* with `trust`: what nobody trusted has signed is refused (-EKEYREJECTED) */

@@ -109,6 +109,18 @@ bool state_name_is_kept(const char *name);
 /* True when `path` has exactly `depth` components, none empty, ".", "..", ".sealfs" (first) or a kept name (last). */
 bool state_path_valid(const char *path, unsigned int depth);
 
+/*
+ * What differs when a record has come into a state folder, or it was removed: for whoever waits, one request instead of a whole look. Two changes in the
+ * same tick of the server's clock look alike, so a stamp tells "nothing new" only when the state was read well after the stamp was first seen.
+ * -ESTALE when the folder `dir` is gone.
+ */
+struct state_stamp {
+	uint64_t inode;
+	struct statx_timestamp mtime, ctime;
+};
+int state_stamp(const struct store *store, int dir, struct state_stamp *out);
+bool state_stamp_equal(const struct state_stamp *a, const struct state_stamp *b);
+
 /* Makes (if need be) and opens the state folder of `path`; a descriptor. Folders above it are 1777, itself 0755. */
 int state_open_dir(const struct store *store, const char *path, bool create);
 

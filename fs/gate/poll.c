@@ -1,0 +1,200 @@
+/*
+ * poll.c - looking at the export while somebody waits
+ *
+ * A look at a checkpoint that has not changed costs the file server one request. How often there is one depends on who tells of the end: the kernel (inotify,
+ * on a file system of this machine), the writer's mount (hints), or nobody.
+ */
+#include "internal.h"
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/inotify.h>
+
+#define POLL_FIRST_NS 20000000u	       /* 20 ms */
+#define POLL_LAST_NS 1000000000u       /* 1 s */
+#define HINTED_FIRST_NS 5000000000u    /* 5 s: with a mount that answers, and so will tell */
+#define HINTED_LAST_NS 15000000000u    /* 15 s */
+#define SETTLED_NS 200000000u	       /* far more than a tick of any server's clock */
+#define JUDGE_NS 3000000000u	       /* is the writer alive? Asked of the file server so often when nobody answers, … */
+#define JUDGE_HINTED_NS 120000000000u  /* … and so often, lest a liar keeps us, when its mount does */
+
+/* A hint of the kernel's that something was linked there; without it polling alone serves. */
+static void add_watch(struct gate_checkpoint *checkpoint)
+{
+	struct gate *gate = checkpoint->gate;
+	char path[PATH_MAX];
+
+	if (gate->inotify < 0 ||
+	    snprintf(path, sizeof(path), "/proc/self/fd/%d/" STATE_DIR "/%s", gate->options.store.root, checkpoint->path) >= (int)sizeof(path))
+		return;
+	int watch = inotify_add_watch(gate->inotify, path, IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
+	pthread_mutex_lock(&gate->lock);
+	checkpoint->watch = watch;
+	pthread_mutex_unlock(&gate->lock);
+}
+
+static void remove_watch(struct gate_checkpoint *checkpoint)
+{
+	struct gate *gate = checkpoint->gate;
+
+	pthread_mutex_lock(&gate->lock);
+	if (checkpoint->watch >= 0)
+		inotify_rm_watch(gate->inotify, checkpoint->watch);
+	checkpoint->watch = -1;
+	pthread_mutex_unlock(&gate->lock);
+}
+
+/* Whatever happens to the state folder, the kernel tells: it is this machine's. */
+static bool kernel_tells(const struct gate_checkpoint *checkpoint)
+{
+	return !checkpoint->gate->options.remote && checkpoint->watch >= 0;
+}
+
+/* Will somebody send a datagram when it ends? Of what this mount has claimed, whoever else ends it does. */
+static bool is_hinted(struct gate_checkpoint *checkpoint)
+{
+	if (kernel_tells(checkpoint))
+		return false;
+	if (checkpoint->lease.fd >= 0)
+		return checkpoint->claimer && gate_hints_place_(checkpoint->gate->hints);
+	return gate_hints_proven_(checkpoint);
+}
+
+static void close_folder(struct gate_checkpoint *checkpoint)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+
+	if (checkpoint->folder >= 0)
+		store->ops->close(store->ctx, checkpoint->folder);
+	checkpoint->folder = -1;
+}
+
+/* May the state differ from what was read last? */
+static bool may_differ(struct gate_checkpoint *checkpoint, uint64_t now)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+	struct state_stamp stamp = {0};
+	bool fresh = checkpoint->folder < 0;
+
+	if (fresh)
+		checkpoint->folder = state_open_dir(store, checkpoint->path, false);
+	bool known = checkpoint->folder >= 0 && !state_stamp(store, checkpoint->folder, &stamp);
+	bool same = known && state_stamp_equal(&stamp, &checkpoint->stamp);
+	if (!same) {
+		checkpoint->stamp = stamp;
+		checkpoint->stamp_ns = now;
+		/* the path may lead to another one by now */
+		if (!fresh || !known)
+			close_folder(checkpoint);
+	}
+	return !same || !checkpoint->state_known || checkpoint->read_ns < checkpoint->stamp_ns + SETTLED_NS;
+}
+
+static bool must_judge(struct gate_checkpoint *checkpoint, uint64_t now)
+{
+	bool writer = checkpoint->state_known && checkpoint->state.kind == STATE_OPEN && checkpoint->lease.fd < 0;
+	uint64_t interval = !writer || gate_hints_proven_(checkpoint) ? JUDGE_HINTED_NS : checkpoint->gate->options.remote ? JUDGE_NS : 0;
+
+	return !checkpoint->judged_ns || now - checkpoint->judged_ns >= interval;
+}
+
+/* Under the lock. True when it goes on being waited for. */
+static bool look(struct gate_checkpoint *checkpoint)
+{
+	struct gate *gate = checkpoint->gate;
+	uint64_t now = waiters_now_ns();
+	bool judge = must_judge(checkpoint, now), nudged = gate_hints_nudged_(checkpoint);
+
+	atomic_fetch_add(&gate->stats.polls, 1);
+	bool differs = may_differ(checkpoint, now);
+	/* who told us to look knows of an end: if it is not there, the writer may have gone without one */
+	judge = judge || (nudged && !differs);
+	if (!differs && !judge)
+		return true;
+	atomic_fetch_add(&gate->stats.looks, 1);
+	checkpoint->read_ns = now;
+	if (gate_reread_(checkpoint))
+		return true;
+	if (judge) {
+		atomic_fetch_add(&gate->stats.judgements, 1);
+		checkpoint->judged_ns = now;
+		gate_judge_(checkpoint);
+	}
+	return gate_verdict_(checkpoint, checkpoint->state.generation) == 1;
+}
+
+static void follow(struct gate_checkpoint *checkpoint)
+{
+	if (kernel_tells(checkpoint) || checkpoint->lease.fd >= 0)
+		gate_hints_leave_(checkpoint);
+	else
+		gate_hints_follow_(checkpoint);
+}
+
+static uint64_t next_interval(uint64_t last, bool ours, bool hinted)
+{
+	if (hinted) {
+		uint64_t next = last + last / 2;
+		return next < HINTED_FIRST_NS ? HINTED_FIRST_NS : next < HINTED_LAST_NS ? next : HINTED_LAST_NS;
+	}
+	uint64_t next = last ? last * 2 : ours ? POLL_LAST_NS : POLL_FIRST_NS;
+	return next < POLL_LAST_NS ? next : POLL_LAST_NS;
+}
+
+/* Nobody waits any more, or they are told what came of it. */
+static void end_polling(struct gate_checkpoint *checkpoint)
+{
+	remove_watch(checkpoint);
+	gate_hints_leave_(checkpoint);
+	pthread_mutex_lock(&checkpoint->lock);
+	close_folder(checkpoint);
+	checkpoint->judged_ns = 0;
+	pthread_mutex_unlock(&checkpoint->lock);
+}
+
+/* Looks at a checkpoint: in the pool, since the export may be slow. */
+void gate_poll_job_(struct pool_job *job)
+{
+	struct gate_checkpoint *checkpoint = (void *)((char *)job - offsetof(struct gate_checkpoint, poll_job));
+	struct gate *gate = checkpoint->gate;
+	bool waited = waiters_count(gate->waiters, &checkpoint->readers) > 0;
+	bool again = false, ours = false, hinted = false;
+
+	if (waited && checkpoint->watch < 0)
+		add_watch(checkpoint);
+	pthread_mutex_lock(&checkpoint->lock);
+	gate_attention_end_(checkpoint);
+	if (checkpoint->wait_lease) {
+		/* the other mounts of the trial had not let go: ask again */
+		checkpoint->wait_lease = false;
+		gate_checkpoint_ref(checkpoint);
+		pool_submit(gate->pool, &checkpoint->end_job);
+	} else if (waited && checkpoint->ending == ENDING_NONE) {
+		again = look(checkpoint);
+		ours = checkpoint->lease.fd >= 0;
+		if (again && checkpoint->state_known)
+			follow(checkpoint);
+		hinted = is_hinted(checkpoint);
+	} else {
+		again = waited; /* an end of our own is under way; should it fail, somebody else's may come */
+		ours = true;
+	}
+	pthread_mutex_unlock(&checkpoint->lock);
+	gate_tell_(checkpoint);
+
+	/* before the next poll may run */
+	if (!again)
+		end_polling(checkpoint);
+	pthread_mutex_lock(&gate->lock);
+	checkpoint->poll_running = false;
+	if (again) {
+		checkpoint->interval_ns = next_interval(checkpoint->interval_ns, ours, hinted);
+		gate_attend_locked_(checkpoint, checkpoint->interval_ns);
+	}
+	bool timed = checkpoint->is_timed;
+	pthread_mutex_unlock(&gate->lock);
+	if (timed)
+		gate_kick_(gate);
+	gate_checkpoint_put(checkpoint);
+}
