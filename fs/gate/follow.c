@@ -134,8 +134,8 @@ static bool heard(struct gate *gate, struct gate_follow *follow, const struct hi
 		}
 		return false;
 	default:
-		/* an older answer, replayed, proves nothing */
-		if (hint->sequence == follow->asked.sequence) {
+		/* an older answer, replayed, proves nothing, nor the same one again */
+		if (hint->sequence == follow->asked.sequence && follow->unanswered) {
 			follow->proven = true;
 			follow->unanswered = 0;
 			follow->due_ns = now + RENEW_NS;
@@ -160,7 +160,8 @@ void gate_follow_heard_(struct gate *gate, const struct hint *hint, const void *
 	pthread_mutex_unlock(&hints->lock);
 	if (!checkpoint)
 		return;
-	gate_attend_(checkpoint, delay);
+	/* not 0: that would make the looks after it come quickly, too */
+	gate_attend_(checkpoint, delay ? delay : 1);
 	gate_checkpoint_put(checkpoint);
 }
 

@@ -69,6 +69,11 @@ const char *gate_hints_place_(const struct gate_hints *hints)
 	return *hints->place ? hints->place : NULL;
 }
 
+unsigned int gate_hints_subscribers_(const struct gate_hints *hints)
+{
+	return hints->subscribers ? subscribers_count(hints->subscribers) : 0;
+}
+
 /* ---- what this mount announced ---- */
 
 void gate_hints_announce_(struct gate_checkpoint *checkpoint, unsigned int generation, enum hint_stage stage)

@@ -200,6 +200,7 @@ void gate_hints_destroy_(struct gate_hints *hints);
 void gate_hints_stop_(struct gate *gate);
 /* What records are to say; NULL: nothing. */
 const char *gate_hints_place_(const struct gate_hints *hints);
+unsigned int gate_hints_subscribers_(const struct gate_hints *hints);
 /* In the loop: sends what is due. When there is more to do, 0: nothing known; *fd is to be polled, or -1. */
 uint64_t gate_hints_work_(struct gate *gate, uint64_t now, int *fd);
 void gate_hints_dispatch_(struct gate *gate);

@@ -70,6 +70,12 @@ static void close_folder(struct gate_checkpoint *checkpoint)
 	checkpoint->folder = -1;
 }
 
+/* Was the state read when no later change could look like the one before? */
+static bool is_settled(const struct gate_checkpoint *checkpoint)
+{
+	return checkpoint->read_ns >= checkpoint->stamp_ns + SETTLED_NS;
+}
+
 /* May the state differ from what was read last? */
 static bool may_differ(struct gate_checkpoint *checkpoint, uint64_t now)
 {
@@ -88,7 +94,7 @@ static bool may_differ(struct gate_checkpoint *checkpoint, uint64_t now)
 		if (!fresh || !known)
 			close_folder(checkpoint);
 	}
-	return !same || !checkpoint->state_known || checkpoint->read_ns < checkpoint->stamp_ns + SETTLED_NS;
+	return !same || !checkpoint->state_known || !is_settled(checkpoint);
 }
 
 static bool must_judge(struct gate_checkpoint *checkpoint, uint64_t now)
@@ -132,8 +138,11 @@ static void follow(struct gate_checkpoint *checkpoint)
 		gate_hints_follow_(checkpoint);
 }
 
-static uint64_t next_interval(uint64_t last, bool ours, bool hinted)
+/* `settled`: what was read last is sure to be what was there. */
+static uint64_t next_interval(uint64_t last, bool ours, bool hinted, bool settled)
 {
+	if (hinted && !settled)
+		return SETTLED_NS;
 	if (hinted) {
 		uint64_t next = last + last / 2;
 		return next < HINTED_FIRST_NS ? HINTED_FIRST_NS : next < HINTED_LAST_NS ? next : HINTED_LAST_NS;
@@ -159,7 +168,7 @@ void gate_poll_job_(struct pool_job *job)
 	struct gate_checkpoint *checkpoint = (void *)((char *)job - offsetof(struct gate_checkpoint, poll_job));
 	struct gate *gate = checkpoint->gate;
 	bool waited = waiters_count(gate->waiters, &checkpoint->readers) > 0;
-	bool again = false, ours = false, hinted = false;
+	bool again = false, ours = false, hinted = false, settled = true;
 
 	if (waited && checkpoint->watch < 0)
 		add_watch(checkpoint);
@@ -176,6 +185,7 @@ void gate_poll_job_(struct pool_job *job)
 		if (again && checkpoint->state_known)
 			follow(checkpoint);
 		hinted = is_hinted(checkpoint);
+		settled = is_settled(checkpoint);
 	} else {
 		again = waited; /* an end of our own is under way; should it fail, somebody else's may come */
 		ours = true;
@@ -189,7 +199,7 @@ void gate_poll_job_(struct pool_job *job)
 	pthread_mutex_lock(&gate->lock);
 	checkpoint->poll_running = false;
 	if (again) {
-		checkpoint->interval_ns = next_interval(checkpoint->interval_ns, ours, hinted);
+		checkpoint->interval_ns = next_interval(checkpoint->interval_ns, ours, hinted, settled);
 		gate_attend_locked_(checkpoint, checkpoint->interval_ns);
 	}
 	bool timed = checkpoint->is_timed;

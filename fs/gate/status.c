@@ -45,3 +45,29 @@ void gate_each_write_handle(struct gate *gate, struct gate_checkpoint *checkpoin
 	}
 	pthread_mutex_unlock(&checkpoint->lock);
 }
+
+static void count_waiting(void *arg, struct gate_checkpoint *checkpoint)
+{
+	struct gate_stats *stats = arg;
+	unsigned int waiters = waiters_count(checkpoint->gate->waiters, &checkpoint->readers);
+
+	stats->waiters += waiters;
+	stats->hinted += waiters && gate_hints_proven_(checkpoint);
+}
+
+void gate_stats(struct gate *gate, struct gate_stats *out)
+{
+	const char *place = gate_hints_place_(gate->hints);
+
+	*out = (struct gate_stats){.subscribers = gate_hints_subscribers_(gate->hints),
+				   .waits = atomic_load(&gate->stats.waits),
+				   .polls = atomic_load(&gate->stats.polls),
+				   .looks = atomic_load(&gate->stats.looks),
+				   .judgements = atomic_load(&gate->stats.judgements),
+				   .hints_sent = atomic_load(&gate->stats.hints_sent),
+				   .hints_received = atomic_load(&gate->stats.hints_received),
+				   .hints_dropped = atomic_load(&gate->stats.hints_dropped)};
+	/* without the key */
+	snprintf(out->hints, sizeof(out->hints), "%.*s", place ? (int)strcspn(place, " ") : 0, place ? place : "");
+	gate_each_checkpoint(gate, count_waiting, out);
+}

@@ -36,6 +36,7 @@ void call_wait(struct call *call);
 void call_run_begin(struct call *call);
 void call_run_end(struct call *call);
 void call_status(struct call *call);
+void call_stats(struct call *call);
 
 /* Parks the call until no end is under way at the checkpoint; true if `then` will be called. False: *outcome is filled, or *error is not 0. */
 bool call_wait_for_end(struct call *call, struct gate_checkpoint *checkpoint, struct gate_outcome *outcome,

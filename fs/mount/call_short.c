@@ -33,6 +33,28 @@ void call_info(struct call *call)
 			     creds_enabled() ? 1 : 0, "trial_env", json_names(gate_config(mount->gate)->trial_env)));
 }
 
+void call_stats(struct call *call)
+{
+	struct gate_stats stats;
+
+	gate_stats(call->mount->gate, &stats);
+	json_t *json = json_pack("{s:s?,s:i,s:i,s:i}", "hints", *stats.hints ? stats.hints : NULL, "subscribers", (int)stats.subscribers, "waiters",
+				 (int)stats.waiters, "hinted", (int)stats.hinted);
+	const struct {
+		const char *name;
+		uint64_t value;
+	} counters[] = {{"waits", stats.waits},
+			{"polls", stats.polls},
+			{"looks", stats.looks},
+			{"judgements", stats.judgements},
+			{"hints_sent", stats.hints_sent},
+			{"hints_received", stats.hints_received},
+			{"hints_dropped", stats.hints_dropped}};
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		json_object_set_new(json, counters[i].name, json_integer((json_int_t)counters[i].value));
+	reply_json(call, 0, json);
+}
+
 static void reply_generation(struct call *call, unsigned int generation)
 {
 	reply_json(call, 0, json_pack("{s:o,s:i}", "path", text_json(call->path), "generation", (int)generation));

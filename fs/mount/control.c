@@ -16,6 +16,7 @@ static const struct {
 	{SEALFS_CALL_SEAL, call_end, true},	  {SEALFS_CALL_ABANDON, call_end, true},     {SEALFS_CALL_WAIT, call_wait, true},
 	{SEALFS_CALL_STATUS, call_status, false}, {SEALFS_CALL_REMOVE, call_remove, true},   {SEALFS_CALL_RUN_BEGIN, call_run_begin, false},
 	{SEALFS_CALL_RUN_END, call_run_end, false}, {SEALFS_CALL_MORE, call_more, false},
+	{SEALFS_CALL_STATS, call_stats, false},
 };
 
 /* The four strings of the request. */

@@ -46,6 +46,9 @@ enum sealfs_call_op {
 	 * {"sealed": [{"path", "root", "files", "bytes"}], "failed": [{"path", "reason"}], "joined": [{"path"}]} */
 	SEALFS_CALL_RUN_END = 10,
 	SEALFS_CALL_MORE = 11,
+	/* What this mount has done since it began. {"hints": "ADDRESS:PORT" or null, "subscribers", "waiters", "hinted" (checkpoints that are waited for and
+	 * whose end will be told), "waits", "polls", "looks", "judgements", "hints_sent", "hints_received", "hints_dropped"} */
+	SEALFS_CALL_STATS = 12,
 };
 
 struct sealfs_call {

@@ -229,6 +229,16 @@ void gate_each_waiter(struct gate *gate, struct gate_checkpoint *checkpoint,
 		      void (*each)(void *arg, const struct waiter *waiter, const char *trial), void *arg);
 void gate_each_write_handle(struct gate *gate, struct gate_checkpoint *checkpoint,
 			    void (*each)(void *arg, const struct gate_write_handle *handle), void *arg);
+/* What this mount has done since it began. */
+struct gate_stats {
+	char hints[64]; /* where it listens for hints, "" when nobody is told */
+	unsigned int subscribers; /* of other mounts */
+	unsigned int waiters;	  /* processes that wait now */
+	unsigned int hinted;	  /* checkpoints that they wait for and whose end will be told */
+	uint64_t waits, polls, looks, judgements, hints_sent, hints_received, hints_dropped;
+};
+void gate_stats(struct gate *gate, struct gate_stats *out);
+
 /* Every checkpoint that this mount knows of; called without locks on a snapshot. */
 void gate_each_checkpoint(struct gate *gate, void (*each)(void *arg, struct gate_checkpoint *checkpoint), void *arg);
 

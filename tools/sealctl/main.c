@@ -138,6 +138,15 @@ static const struct command commands[] = {
 	 "Removes each checkpoint PATH, which must not be open, and its data.\n"
 	 "\n"
 	 "  -h, --help   show this help\n"},
+	{"stats", "show how often a mount looked at its export", cmd_stats,
+	 "Usage: sealctl stats [--json] [MOUNT]...\n"
+	 "\n"
+	 "Shows what each MOUNT, or all, has done since it was mounted: how many processes\n"
+	 "waited, how often it looked at the export for them, and the hints that mounts\n"
+	 "send each other so that they need not.\n"
+	 "\n"
+	 "      --json   print a JSON array\n"
+	 "  -h, --help   show this help\n"},
 	{"doctor", "check what sealfs needs on this machine", cmd_doctor,
 	 "Usage: sealctl doctor [--json] EXPORT|MOUNT\n"
 	 "\n"

@@ -24,6 +24,7 @@ int cmd_manifest(const struct command *self, int argc, char **argv);
 int cmd_keygen(const struct command *self, int argc, char **argv);
 int cmd_lineage(const struct command *self, int argc, char **argv);
 int cmd_rm(const struct command *self, int argc, char **argv);
+int cmd_stats(const struct command *self, int argc, char **argv);
 int cmd_doctor(const struct command *self, int argc, char **argv);
 
 #endif
