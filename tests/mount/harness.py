@@ -485,7 +485,7 @@ def tools():
     """A directory that every user may read, with the programs and this file: the checkout may be closed to others."""
     global _tools
     if _tools is None:
-        files = [program("sealfs"), program("sealctl")]
+        files = [program(name) for name in ("sealfs", "sealctl", "sealtuner")]
         helpers = os.path.join(BUILD, "tests/mount")
         files += [os.path.join(HERE, name) for name in os.listdir(HERE) if name.endswith(".py")]
         if os.path.isdir(helpers):
