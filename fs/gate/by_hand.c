@@ -40,34 +40,17 @@ static bool may_decide(const struct state *state, const struct gate_caller *call
 	return !state->has_reserve || state->reserve.uid == caller->uid;
 }
 
-/* Plain data that a living process has open for writing are not even claimed: they stay what they are. */
-static int refuse_open(const struct gate_checkpoint *checkpoint, char *why, size_t size)
+/* Under the lock: plain data are to be sealed for the caller. They stay plain until nobody writes to them any more, so that a seal that is refused changes nothing. */
+static int seal_plain(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller)
 {
-	const struct gate_write_handle *handle;
-	struct identity_process process;
-
-	DL_FOREACH(checkpoint->handles, handle)
-	{
-		if (identity_process(handle->tid, &process))
-			continue; /* it is closing */
-		snprintf(why, size, "still open for writing by pid %d (%s)", process.pid, process.command);
-		return -EBUSY;
-	}
-	return 0;
-}
-
-/* Under the lock: opens plain data for the caller, so that they can be sealed. */
-static int adopt_plain(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, char *why, size_t size)
-{
-	char *trial = NULL;
+	if (checkpoint->sealer.trial)
+		return 0; /* for somebody else, already */
+	if (gate->options.read_only)
+		return -EROFS;
 	int error = may_write(checkpoint);
 	if (!error)
-		error = refuse_open(checkpoint, why, size);
-	if (!error)
-		error = identity_of(caller->tid, gate->options.config.trial_env, &trial);
-	if (!error)
-		error = gate_claim_(checkpoint, caller, trial, false);
-	free(trial);
+		error = identity_of(caller->tid, gate->options.config.trial_env, &checkpoint->sealer.trial);
+	checkpoint->sealer.caller = *caller;
 	return error;
 }
 
@@ -120,7 +103,7 @@ static int seal_locked(struct gate *gate, struct gate_checkpoint *checkpoint, co
 	}
 	switch (state->kind) {
 	case STATE_PLAIN:
-		error = adopt_plain(gate, checkpoint, caller, why, size);
+		error = seal_plain(gate, checkpoint, caller);
 		break;
 	case STATE_OPEN:
 		break;
@@ -137,7 +120,7 @@ static int seal_locked(struct gate *gate, struct gate_checkpoint *checkpoint, co
 		snprintf(why, size, "nothing has been written there (%s)", state_name(state->kind));
 		return -ENOENT;
 	}
-	if (!error && checkpoint->lease.fd < 0) {
+	if (!error && checkpoint->lease.fd < 0 && !checkpoint->sealer.trial) {
 		snprintf(why, size, "it is being written through another mount, on %s", state->claim.host);
 		return -EBUSY;
 	}

@@ -71,6 +71,7 @@ void gate_checkpoint_put(struct gate_checkpoint *checkpoint)
 	free(checkpoint->damage);
 	free(checkpoint->end_reason);
 	free(checkpoint->write_error_path);
+	free(checkpoint->sealer.trial);
 	pthread_mutex_destroy(&checkpoint->lock);
 	free(checkpoint->path);
 	free(checkpoint);

@@ -60,6 +60,7 @@ static int link_claim(struct gate_checkpoint *checkpoint, const struct gate_call
 	record.pid = process.pid;
 	record.uid = caller->uid;
 	record.gid = caller->gid;
+	record.plain = checkpoint->sealer.trial != NULL;
 	free(record.trial);
 	record.trial = strdup(trial);
 	error = record.trial ? gate_sign_record_(checkpoint->gate, &record) : -ENOMEM;
@@ -100,6 +101,9 @@ int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *ca
 		return -EROFS;
 	if (checkpoint->lease.fd >= 0)
 		return -EBUSY;
+	/* what is still open for writing of something that is there no more can not get into the new generation */
+	if (checkpoint->state.kind != STATE_PLAIN)
+		gate_forget_handles_(checkpoint);
 	int error = lease_share(store, checkpoint->path, &checkpoint->lease);
 	if (error)
 		return error;
@@ -160,15 +164,10 @@ void gate_set_mine_(struct gate_checkpoint *checkpoint, bool mine)
 
 void gate_let_go_(struct gate_checkpoint *checkpoint)
 {
-	struct gate_write_handle *handle, *next;
-
 	/* what is still open for writing belongs to a generation that is over: it must not keep the next one from being sealed.
 	 * Of plain data that could not be claimed it stays what it was */
-	DL_FOREACH_SAFE(checkpoint->own ? checkpoint->handles : NULL, handle, next)
-	{
-		DL_DELETE(checkpoint->handles, handle);
-		handle->counts = false;
-	}
+	if (checkpoint->own)
+		gate_forget_handles_(checkpoint);
 	if (checkpoint->lease.fd >= 0)
 		lease_drop(&checkpoint->gate->options.store, &checkpoint->lease);
 	/* whoever waits here waits for another mount's decision from now on */

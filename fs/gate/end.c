@@ -63,6 +63,12 @@ void gate_begin_end_(struct gate_checkpoint *checkpoint, const char *failure, bo
 	}
 }
 
+void gate_drop_sealer_(struct gate_checkpoint *checkpoint)
+{
+	free(checkpoint->sealer.trial);
+	checkpoint->sealer.trial = NULL;
+}
+
 /* Still open for writing after a while: say so; a seal by hand gives up, the end of a trial goes on waiting. */
 void gate_attention_end_(struct gate_checkpoint *checkpoint)
 {
@@ -78,6 +84,7 @@ void gate_attention_end_(struct gate_checkpoint *checkpoint)
 	if (checkpoint->by_hand) {
 		gate_set_outcome_(checkpoint, -EBUSY, "still open for writing by pid %d (%s)", process.pid, process.command);
 		checkpoint->ending = ENDING_NONE;
+		gate_drop_sealer_(checkpoint);
 	} else {
 		log_warning("'%s': trial '%s' has ended, but pid %d (%s) still has a file open for writing: it is sealed when that is closed",
 			    checkpoint->path, checkpoint->state.claim.trial, process.pid, process.command);
@@ -121,7 +128,7 @@ static void forget_vacated(struct gate_checkpoint *checkpoint)
 
 void gate_abandon_(struct gate_checkpoint *checkpoint, const char *reason)
 {
-	bool vacated = checkpoint->vacated;
+	bool vacated = checkpoint->vacated, plain = checkpoint->state.has_claim && checkpoint->state.claim.plain;
 	unsigned int generation = checkpoint->own;
 	const char *trial = checkpoint->state.has_claim ? checkpoint->state.claim.trial : "?";
 
@@ -131,6 +138,8 @@ void gate_abandon_(struct gate_checkpoint *checkpoint, const char *reason)
 			  checkpoint->path, reason, strerror(-error));
 	else if (vacated)
 		log_notice("'%s': trial '%s' has renamed or removed it", checkpoint->path, trial);
+	else if (plain)
+		log_warning("'%s': it is not sealed: %s; its data are plain as before", checkpoint->path, reason);
 	else
 		log_warning("'%s': generation %u of trial '%s' has failed: %s; its readers get EOWNERDEAD", checkpoint->path, generation, trial,
 			    reason);
@@ -178,11 +187,31 @@ static void leave_joined(struct gate_checkpoint *checkpoint)
 	gate_let_go_(checkpoint);
 }
 
+/* Plain data that nobody writes to (any more) become the sealer's, to be sealed. */
+static void claim_plain(struct gate_checkpoint *checkpoint)
+{
+	const struct gate_caller *caller = &checkpoint->sealer.caller;
+	CREDS_SCOPE(caller->uid, caller->gid, caller->tid);
+
+	int error = gate_reread_(checkpoint);
+	if (!error && (checkpoint->state.kind != STATE_PLAIN || checkpoint->handles || checkpoint->changes))
+		error = -EBUSY; /* in this moment somebody has begun to write */
+	if (!error)
+		error = gate_claim_(checkpoint, caller, checkpoint->sealer.trial, false);
+	gate_drop_sealer_(checkpoint);
+	if (!error)
+		return;
+	gate_set_outcome_(checkpoint, error, "it can not be opened for that: %s", strerror(-error));
+	checkpoint->ending = ENDING_NONE;
+}
+
 void gate_end_job_(struct pool_job *pool_job)
 {
 	struct gate_checkpoint *checkpoint = (void *)((char *)pool_job - offsetof(struct gate_checkpoint, end_job));
 
 	pthread_mutex_lock(&checkpoint->lock);
+	if (checkpoint->sealer.trial && checkpoint->ending == ENDING_SEALING)
+		claim_plain(checkpoint);
 	if (checkpoint->lease.fd < 0 || checkpoint->ending == ENDING_NONE || !checkpoint->state_known) {
 		checkpoint->ending = ENDING_NONE;
 	} else {

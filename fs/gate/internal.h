@@ -68,6 +68,10 @@ struct gate_checkpoint {
 	enum ending ending;
 	bool by_hand;	    /* the end was asked for by hand: give up when it can not be had soon */
 	char *end_reason;   /* ABANDONING: why */
+	struct {
+		char *trial; /* NULL: nobody */
+		struct gate_caller caller;
+	} sealer; /* of plain data, which are claimed for him once nobody writes to them */
 	uint64_t end_uptime_ns;	    /* trials that began before may have survivors; 0: there are none */
 	struct gate_outcome outcome;
 	atomic_uint_least64_t bytes_done, bytes_total; /* of a sealing under way; no lock */
@@ -159,6 +163,8 @@ void gate_end_job_(struct pool_job *job);
 /* An end that has not begun its work, and has nothing to hash, is made on the spot: true if it was. For a trial whose next command comes at once. */
 bool gate_end_now_(struct gate_checkpoint *checkpoint);
 void gate_attention_end_(struct gate_checkpoint *checkpoint);
+/* Nobody seals plain data (any more). */
+void gate_drop_sealer_(struct gate_checkpoint *checkpoint);
 /* How the end went, for who waits for it and for status. */
 void gate_set_outcome_(struct gate_checkpoint *checkpoint, int result, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Links "failed"; it happened `when` (gate_uptime_ns_()). */
@@ -175,6 +181,10 @@ bool gate_has_content_(struct gate_checkpoint *checkpoint);
 bool gate_take_exclusively_(struct gate_checkpoint *checkpoint);
 /* Under the lock on entry and exit, not in between: hashing takes long. */
 void gate_seal_(struct gate_checkpoint *checkpoint);
+
+/* ---- writing.c: under checkpoint->lock ---- */
+/* What is open for writing counts no more. */
+void gate_forget_handles_(struct gate_checkpoint *checkpoint);
 
 /* ---- run.c ---- */
 void gate_trial_ended_(void *arg, struct trial *trial, const char *failure);

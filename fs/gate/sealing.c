@@ -103,8 +103,11 @@ static void seal_failed(struct gate_checkpoint *checkpoint, struct seal_job *job
 		snprintf(reason, sizeof(reason), "it could not be sealed: %.200s%s%s",
 			 job->error_path ? job->error_path : "", job->error_path ? ": " : "",
 			 error == -EAGAIN ? "it changed while it was read" : strerror(-error));
+	bool plain = checkpoint->state.has_claim && checkpoint->state.claim.plain;
 	gate_abandon_(checkpoint, reason);
 	checkpoint->outcome.vacated = vacated;
+	if (plain)
+		checkpoint->outcome.result = error;
 }
 
 static void sealed_now(struct gate_checkpoint *checkpoint, struct seal_job *job, uint64_t start_ns)

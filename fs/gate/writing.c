@@ -23,6 +23,17 @@ static void check_closed(struct gate_checkpoint *checkpoint)
 	}
 }
 
+void gate_forget_handles_(struct gate_checkpoint *checkpoint)
+{
+	struct gate_write_handle *handle, *next;
+
+	DL_FOREACH_SAFE(checkpoint->handles, handle, next)
+	{
+		DL_DELETE(checkpoint->handles, handle);
+		handle->counts = false;
+	}
+}
+
 void gate_vacated(struct gate_checkpoint *checkpoint)
 {
 	pthread_mutex_lock(&checkpoint->lock);

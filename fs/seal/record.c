@@ -175,6 +175,8 @@ int record_format(const struct record *record, char **text, size_t *size)
 		record_lines_add(&lines, "mount", "%s", record->mount);
 	if (record->hint)
 		record_lines_add(&lines, "hint", "%s", record->hint);
+	if (record->kind == RECORD_CLAIM && record->plain)
+		record_lines_add(&lines, "plain", "yes");
 	if (record->kind == RECORD_END)
 		format_end(record, &lines);
 	rc = record_lines_end(&lines, text, size);
@@ -199,6 +201,7 @@ enum {
 	SEEN_ROOT = 1 << 8,
 	SEEN_SEAL = 1 << 9,
 	SEEN_MOUNT = 1 << 10,
+	SEEN_PLAIN = 1 << 11,
 };
 
 struct parse {
@@ -249,6 +252,12 @@ static int parse_result(const char *value, int *sealed)
 	return *sealed || strcmp(value, "failed") == 0 ? 0 : -EBADMSG;
 }
 
+static int parse_plain(const char *value, struct record *record)
+{
+	record->plain = 1;
+	return record->kind == RECORD_CLAIM && strcmp(value, "yes") == 0 ? 0 : -EBADMSG;
+}
+
 static int parse_digest(const char *value, struct digest *out)
 {
 	return strlen(value) == DIGEST_TEXT_SIZE ? parse_tagged_digest(value, DIGEST_TEXT_SIZE, out) : -EBADMSG;
@@ -271,6 +280,8 @@ static int parse_scalar(struct record *record, unsigned int which, const char *v
 		return parse_unsigned(value, &record->gid);
 	case SEEN_TOKEN:
 		return parse_token(value, record->token);
+	case SEEN_PLAIN:
+		return parse_plain(value, record);
 	case SEEN_MOUNT:
 		return parse_token(value, record->mount);
 	case SEEN_RESULT:
@@ -309,6 +320,7 @@ static const struct {
 	{"gid", SEEN_GID, false},
 	{"token", SEEN_TOKEN, false},
 	{"mount", SEEN_MOUNT, false},
+	{"plain", SEEN_PLAIN, false},
 	{"result", SEEN_RESULT, true},
 	{"root", SEEN_ROOT, true},
 	{"seal", SEEN_SEAL, true},

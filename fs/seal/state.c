@@ -188,6 +188,15 @@ static int look_at_seal(const struct store *store, const char *path, struct stat
 	return rc;
 }
 
+/* Plain data were to be sealed, and that was broken off: they are what they were. */
+static void forget_records(struct state *state)
+{
+	record_free(&state->reserve);
+	record_free(&state->claim);
+	record_free(&state->end);
+	state->has_reserve = state->has_claim = state->has_end = false;
+}
+
 static int decide(struct state *state)
 {
 	char name[STATE_RECORD_NAME_SIZE];
@@ -198,6 +207,8 @@ static int decide(struct state *state)
 		state_record_name(name, state->generation, RECORD_END);
 		return damaged(state, name, "nobody had claimed what ended");
 	}
+	if (state->has_end && !state->end.sealed && state->has_claim && state->claim.plain && state->has_data)
+		forget_records(state);
 	if (state->has_end)
 		state->kind = state->end.sealed ? STATE_SEALED : STATE_FAILED;
 	else if (state->has_claim)

@@ -331,6 +331,8 @@ static int claim_once(const struct store *store, const char *path, struct record
 	AUTO_FD(dir, store);
 	int rc = look_for(store, path, may_claim, record, &dir, &state);
 
+	/* only what is plain can be so again */
+	record->plain = record->plain && state.kind == STATE_PLAIN;
 	if (rc == 0)
 		rc = begin(store, path, dir.fd, &state, record);
 	else if (rc == OURS)

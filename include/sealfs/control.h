@@ -27,7 +27,7 @@ enum sealfs_call_op {
 	/* path, trial: opens the checkpoint for that trial ("" the caller's own identity). {"path", "generation"} */
 	SEALFS_CALL_CLAIM = 3,
 	/* path. Parked until the seal is there or has failed. {"path", "root": "sha256:…", "files", "bytes", "generation"}.
-	 * -EBUSY: still open for writing, the sentence says by whom. Plain data are claimed first, so that old data can be sealed. */
+	 * -EBUSY: still open for writing, the sentence says by whom. Old data that are plain can be sealed, too, and stay plain if that fails. */
 	SEALFS_CALL_SEAL = 4,
 	/* path, detail: the reason. */
 	SEALFS_CALL_ABANDON = 5,

@@ -198,7 +198,7 @@ struct gate_outcome {
 	char message[512]; /* for people, when result is not 0 */
 };
 
-/* Starts to seal; plain data are claimed first. 0: started (wait with gate_wait_end), -errno with *why filled. */
+/* Starts to seal; plain data are claimed once nobody has them open for writing, and are plain again if it comes to nothing. 0: started (wait with gate_wait_end), -errno with *why filled. */
 int gate_seal(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, char *why, size_t why_size);
 /* Links the waiter until no end is under way on this mount: 0 linked; 1: nothing is under way, *outcome is filled. */
 int gate_wait_end(struct gate *gate, struct gate_checkpoint *checkpoint, struct waiter *waiter, bool (*interrupted)(const void *key),

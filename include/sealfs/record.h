@@ -43,6 +43,8 @@ struct record {
 	char token[STORE_TOKEN_SIZE]; /* makes a retransmitted link recognisable */
 	char mount[STORE_TOKEN_SIZE]; /* the mount that made it, or "" */
 	char *hint;	     /* where that mount may be asked to tell of the end (hint.h), or NULL */
+	/* claim only */
+	int plain;	     /* it takes over plain data, which are plain again if this generation fails */
 	/* end only */
 	int sealed;	     /* 1 sealed, 0 failed */
 	struct digest root;  /* sealed: the root digest */

@@ -9,7 +9,7 @@
  *     N.reserve             pending
  *     N.claim               open
  *     N.end                 sealed or failed; generation N+1 may be reserved or claimed only after failed
- *                           (or, to be failed at once, by a removal)
+ *                           (or, to be failed at once, by a removal); plain, if it failed, N.claim says `plain`, and the data are there
  *
  * N is the highest that occurs. A record that is there but can not be read makes the state damaged, never anything else.
  *
@@ -67,7 +67,7 @@ int state_reserve(const struct store *store, const char *path, struct record *re
 
 /*
  * absent, plain, pending or failed → open. The caller must hold the shared lease (lease.h) already. `record` is a RECORD_CLAIM with trial, pid, uid,
- * gid set; checkpoint and generation are filled in. After a failed generation the old content is first moved aside (state_move_aside), so that the
+ * gid set; checkpoint and generation are filled in; `plain` is taken back unless data that are plain are claimed. After a failed generation the old content is first moved aside (state_move_aside), so that the
  * new one has new inodes. Plain data stays in place and becomes the content of the open checkpoint.
  * Who may claim a reservation with a named writer is the caller's to check.
  * -EEXIST when another won the link (read the state again); -EROFS when sealed; -EBUSY when open; -EBADMSG when damaged.

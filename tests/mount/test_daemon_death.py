@@ -99,6 +99,29 @@ class Kill_9(SealfsTest):
             self.mounted[-1].unmount()
         print("%s: %r" % (self.id(), outcomes))
 
+    def test_killed_while_sealing_plain_data_leaves_them_plain_or_sealed(self):
+        for count in range(4):
+            mount = self.mount()
+            path = self.point + "/plain%d" % count
+            self.give(self.make_plain("plain%d" % count))
+            sealing = self.agent("parent").start("subprocess.run([ctl, 'seal', d], capture_output=True).returncode", ctl=self.sealctl_path, d=path)
+            claim = self.exported(".sealfs/state/plain%d" % count)
+            until(lambda: os.path.exists(claim + "/1.claim") or sealing.done(), "the seal to begin")
+            mount.kill()
+            sealing.finish()
+            self.mount_again(mount)
+            self.assertEqual(self.agent("child").start("[open(d + '/%d' % n, 'rb').read() == data for n in range(20)]", d=path, data=SEALED).value(),
+                             [True] * 20)
+            self.assertIn(self.state(path), ("plain", "sealed"))
+            self.mounted[-1].unmount()
+
+    def make_plain(self, name):
+        os.mkdir(self.exported(name))
+        for number in range(20):
+            with open(self.exported(name, str(number)), "wb") as file:
+                file.write(SEALED)
+        return self.exported(name)
+
 
 @in_modes(*ALL_MODES)
 class Terminated(SealfsTest):

@@ -6,7 +6,7 @@ and what is sealed stays as it is."""
 import inspect
 import os
 
-from harness import ALL_MODES, DAEMON, ROOT, SealfsTest, all_parked, in_modes, main, pattern, until
+from harness import ALL_MODES, DAEMON, ROOT, USER, SealfsTest, all_parked, in_modes, main, pattern, until
 
 CONTENT = pattern(100_000, 3)
 # As setproctitle(3) and its kin do: the title is written over the arguments, and the rest, with the environment, is wiped.
@@ -267,6 +267,156 @@ class Identity(Around):
         parent("open(d + '/a', 'r+b').write(data)", d=self.path, data=CONTENT[::-1])
         self.seal()
         self.assertEqual(parent("child.communicate()[0]"), CONTENT[::-1])
+
+
+@in_modes(*ALL_MODES)
+class Stays_sealed(Around):
+    """Whoever had it open for writing before keeps it from being sealed, by whatever way."""
+
+    def setUp(self):
+        super().setUp()
+        self.mount()
+
+    def refused_while(self, path, close, agent, content):
+        """A seal by hand is refused as long as somebody could still write, and nobody is worse off for that."""
+        result = self.sealctl("seal", path, trial="parent")
+        self.assertEqual(result.status, 1, result)
+        self.assertIn("open for writing by pid %d" % agent.pid, result.err)
+        agent(close)
+        self.ctl("seal", path, trial="parent")
+        self.assertEqual(self.agent("child")("open(d + '/a', 'rb').read()", d=path), content)
+
+    def test_plain_file_that_is_open_for_writing(self):
+        os.mkdir(self.exported("plain"))
+        with open(self.exported("plain/a"), "wb") as file:
+            file.write(b"old")
+        self.give(self.exported("plain"))
+        writer, reader = self.agent("parent"), self.agent("child")
+        writer("file = open(d + '/a', 'r+b', buffering=0)", d=self.point + "/plain")
+        self.refused_while(self.point + "/plain", "file.write(b'new'); file.close()", writer, b"new")
+        self.assertEqual(reader("open(d + '/a', 'rb').read()", d=self.point + "/plain"), b"new")
+
+    def test_refused_seal_leaves_plain_data_plain(self):
+        os.mkdir(self.exported("plain"))
+        self.give(self.exported("plain"))
+        writer, reader = self.agent("other"), self.agent("child")
+        writer("file = open(d + '/a', 'wb', buffering=0); file.write(b'old')", d=self.point + "/plain")
+        self.assertEqual(self.sealctl("seal", self.point + "/plain", trial="parent").status, 1)
+        self.assertEqual(self.state(self.point + "/plain"), "plain")
+        self.assertEqual(reader.start("open(d + '/a', 'rb').read()", d=self.point + "/plain").value(patience=10), b"old")
+        writer("open(d + '/b', 'w').write('more')", d=self.point + "/plain")
+
+    def test_file_that_is_open_for_writing_in_a_renamed_checkpoint(self):
+        parent = self.make(path=self.point + "/tmp")
+        parent("file = open(p + '/tmp/a', 'r+b', buffering=0); os.rename(p + '/tmp', p + '/parent')", p=self.point)
+        self.refused_while(self.path, "file.write(b'last'); file.close()", parent, b"last" + CONTENT[4:])
+
+    def test_mapping_that_is_kept_after_the_descriptor(self):
+        parent = self.make()
+        parent("""
+            file = open(d + '/a', 'r+b')
+            view = __import__('mmap').mmap(file.fileno(), 0)
+            file.close()
+            view[0:4] = b'last'
+            """, d=self.path)
+        self.refused_while(self.path, "view.close()", parent, b"last" + CONTENT[4:])
+
+    def test_what_was_written_through_a_mapping_is_in_the_seal(self):
+        parent = self.make()
+        parent("""
+            file = open(d + '/a', 'r+b')
+            view = __import__('mmap').mmap(file.fileno(), 0)
+            view[4096:4100] = b'page'
+            view.close(); file.close()
+            """, d=self.path)
+        self.seal()
+        self.assertEqual(self.agent("child")("open(d + '/a', 'rb').read()", d=self.path), CONTENT[:4096] + b"page" + CONTENT[4100:])
+
+    def test_reader_s_descriptor_and_mapping_give_no_way_to_write(self):
+        parent = self.make()
+        parent("file = open(d + '/a', 'rb'); fd = os.open(d + '/a', os.O_RDONLY)", d=self.path)
+        self.seal()
+        for code in ("os.ftruncate(os.open('/proc/self/fd/%d' % fd, os.O_WRONLY), 0)", "os.open('/proc/self/fd/%d' % fd, os.O_RDWR)",
+                     "os.fchmod(fd, 0o600)", "os.utime(fd, (1, 1))", "os.setxattr(fd, 'user.x', b'y')"):
+            self.assertEqual(parent.error(code), "EROFS", code)
+        self.assertIn(parent.error("__import__('mmap').mmap(fd, 0)"), ("EACCES", "PermissionError"))
+        self.assertEqual(self.agent("child")("open(d + '/a', 'rb').read()", d=self.path), CONTENT)
+
+
+@in_modes(ROOT, USER)
+class Stays_plain(Around):
+    def test_seal_that_fails_leaves_plain_data_plain(self):
+        """One file of it can not be read by who seals, who is not root."""
+        self.mount()
+        os.mkdir(self.exported("plain"))
+        for name in ("a", "closed"):
+            with open(self.exported("plain", name), "wb") as file:
+                file.write(b"old")
+        self.give(self.exported("plain"))
+        os.chmod(self.exported("plain/closed"), 0)
+        result = self.sealctl("seal", self.point + "/plain", trial="parent")
+        self.assertEqual(result.status, 1, result)
+        self.assertIn("closed", result.err)
+        self.assertEqual(self.state(self.point + "/plain"), "plain")
+        reader = self.agent("child")
+        self.assertEqual(reader.start("open(d + '/a', 'rb').read()", d=self.point + "/plain").value(patience=10), b"old")
+        self.agent("other")("open(d + '/b', 'w').write('more'); os.unlink(d + '/closed')", d=self.point + "/plain")
+        self.ctl("seal", self.point + "/plain", trial="parent")
+        self.assertEqual(reader("sorted(os.listdir(d))", d=self.point + "/plain"), ["a", "b"])
+
+    def test_seal_on_the_export_that_fails_leaves_plain_data_plain(self):
+        os.mkdir(self.exported("plain"))
+        for name, mode in (("a", 0o644), ("closed", 0)):
+            with open(self.exported("plain", name), "wb") as file:
+                file.write(b"old")
+            os.chmod(self.exported("plain", name), mode)
+        self.give(self.exported("plain"))
+        self.ctl("init", self.export)
+        self.assertEqual(self.sealctl("seal", self.exported("plain")).status, 1)
+        self.assertEqual(self.state(self.exported("plain")), "plain")
+        os.chmod(self.exported("plain/closed"), 0o600)
+        self.ctl("seal", self.exported("plain"))
+        self.assertEqual(self.state(self.exported("plain")), "sealed")
+
+
+@in_modes(ROOT, DAEMON)
+class Hard_links(Around):
+    """Made on the export, before: two checkpoints share a file (cp -al, rsync --link-dest, deduplication)."""
+
+    def test_each_name_has_the_state_of_its_own_checkpoint(self):
+        self.mount()
+        self.make("first", self.point + "/first")
+        self.ctl("seal", self.point + "/first", trial="first")
+        second = self.agent("second")
+        second("os.mkdir(d)", d=self.point + "/second")
+        os.link(self.exported("first/a"), self.exported("second/a"))
+        reader = self.agent("child")
+        for _ in range(2):
+            self.assertEqual(second("os.stat(d + '/a').st_size", d=self.point + "/second"), len(CONTENT))
+            self.assertEqual(reader.start("open(d + '/a', 'rb').read()", d=self.point + "/first").value(patience=10), CONTENT)
+            self.assertEqual(second.start("open(d + '/a', 'rb').read()", d=self.point + "/second").value(patience=10), CONTENT)
+        self.assertEqual(second.error("os.open(d + '/a', os.O_WRONLY)", d=self.point + "/first"), "EROFS")
+        call = self.agent("child").start("open(d + '/a', 'rb').read()", d=self.point + "/second").parked()
+        self.assertEqual(reader.start("open(d + '/a', 'rb').read()", d=self.point + "/first").value(patience=10), CONTENT)
+        self.ctl("seal", self.point + "/second", trial="second")
+        self.assertEqual(call.value(), CONTENT)
+
+    def test_removing_one_leaves_the_other_readable(self):
+        self.mount()
+        for name in ("first", "second"):
+            self.agent(name)("os.mkdir(d)", d=self.point + "/" + name)
+        with open(self.exported("first/a"), "wb") as file:
+            file.write(CONTENT)
+        os.link(self.exported("first/a"), self.exported("second/a"))
+        self.give(self.exported("first"))
+        for name in ("first", "second"):
+            self.ctl("seal", self.point + "/" + name, trial=name)
+        reader = self.agent("child")
+        for name in ("first", "second", "first"):
+            self.assertEqual(reader("open(d + '/a', 'rb').read()", d=self.point + "/" + name), CONTENT)
+        self.ctl("rm", self.point + "/second")
+        for _ in range(2):
+            self.assertEqual(reader("open(d + '/a', 'rb').read()", d=self.point + "/first"), CONTENT)
 
 
 if __name__ == "__main__":

@@ -289,6 +289,10 @@ static const struct {
 	{"sealfs claim 1\ngeneration: 1\ntrial: t\n" REST, -EBADMSG},
 	{"sealfs claim 1\ncheckpoint: c\ntrial: t\n" REST, -EBADMSG},
 	{"sealfs claim 1\ncheckpoint: c\ngeneration: 1\ntrial: \n" REST, -EBADMSG},
+	{CLAIM "plain: yes\n", 0},
+	{CLAIM "plain: no\n", -EBADMSG},
+	{CLAIM "plain: yes\nplain: yes\n", -EBADMSG},
+	{END "result: failed\nreason: r\nplain: yes\n", -EBADMSG},
 };
 
 static void forms_that_only_look_like_records_are_refused(void **state)

@@ -347,6 +347,74 @@ static void plain_content_stays_and_becomes_the_checkpoint(void **unused)
 	teardown(NULL);
 }
 
+static int claim_to_seal(const char *trial)
+{
+	struct record record;
+	int rc;
+
+	scratch_make_record(&record, RECORD_CLAIM, trial);
+	record.plain = 1;
+	rc = state_claim(&scratch.store, "c", &record);
+	record_free(&record);
+	return rc;
+}
+
+static void plain_data_whose_seal_is_broken_off_are_plain_again(void **unused)
+{
+	struct state state;
+	ino_t inode;
+
+	setup(NULL);
+	make_state(STATE_PLAIN);
+	inode = scratch_inode(&scratch, "c/model");
+	for (unsigned int generation = 1; generation <= 2; generation++) {
+		assert_int_equal(claim_to_seal("t"), 0);
+		assert_int_equal(scratch_kind(&scratch, "c"), STATE_OPEN);
+		assert_int_equal(scratch_fail(&scratch, "c", generation), 0);
+		assert_int_equal(state_read(&scratch.store, "c", &state), 0);
+		assert_int_equal(state.kind, STATE_PLAIN);
+		assert_int_equal(state.generation, generation);
+		assert_null(state_writer(&state));
+		state_free(&state);
+		assert_int_equal(scratch_inode(&scratch, "c/model"), inode);
+		assert_int_equal(do_reserve(), -EEXIST);
+	}
+	/* a trial that claims them may change them: then they are not what they were */
+	assert_int_equal(scratch_claim(&scratch, "c", "u"), 0);
+	assert_int_equal(scratch_inode(&scratch, "c/model"), inode);
+	assert_int_equal(scratch_fail(&scratch, "c", 3), 0);
+	assert_int_equal(scratch_kind(&scratch, "c"), STATE_FAILED);
+	assert_int_equal(claim_to_seal("t"), 0);
+	assert_false(scratch_exists(&scratch, "c"));
+	assert_int_equal(scratch_fail(&scratch, "c", 4), 0);
+	assert_int_equal(scratch_kind(&scratch, "c"), STATE_FAILED);
+	teardown(NULL);
+}
+
+static void plain_data_can_be_sealed_after_a_seal_that_was_broken_off(void **unused)
+{
+	setup(NULL);
+	make_state(STATE_PLAIN);
+	assert_int_equal(claim_to_seal("t"), 0);
+	assert_int_equal(scratch_fail(&scratch, "c", 1), 0);
+	assert_int_equal(claim_to_seal("t"), 0);
+	assert_int_equal(scratch_end_sealed(&scratch, "c", 2), 0);
+	assert_int_equal(scratch_kind(&scratch, "c"), STATE_SEALED);
+	teardown(NULL);
+}
+
+static void plain_data_whose_seal_was_broken_off_can_be_removed(void **unused)
+{
+	setup(NULL);
+	make_state(STATE_PLAIN);
+	assert_int_equal(claim_to_seal("t"), 0);
+	assert_int_equal(scratch_fail(&scratch, "c", 1), 0);
+	assert_int_equal(do_remove(), 0);
+	assert_false(scratch_exists(&scratch, "c"));
+	assert_int_equal(scratch_kind(&scratch, "c"), STATE_ABSENT);
+	teardown(NULL);
+}
+
 static void what_is_neither_file_nor_directory_is_never_claimed(void **unused)
 {
 	char path[4096];
@@ -534,6 +602,9 @@ int main(void)
 		cmocka_unit_test(folder_for_failed_content_may_have_been_deleted),
 		cmocka_unit_test(stray_content_after_a_failure_is_not_mixed_into_the_next_generation),
 		cmocka_unit_test(plain_content_stays_and_becomes_the_checkpoint),
+		cmocka_unit_test(plain_data_whose_seal_is_broken_off_are_plain_again),
+		cmocka_unit_test(plain_data_can_be_sealed_after_a_seal_that_was_broken_off),
+		cmocka_unit_test(plain_data_whose_seal_was_broken_off_can_be_removed),
 		cmocka_unit_test(what_is_neither_file_nor_directory_is_never_claimed),
 		cmocka_unit_test(end_of_another_is_told_and_ones_own_is_recognised),
 		cmocka_unit_test(quick_look_tells_whether_a_generation_has_ended),

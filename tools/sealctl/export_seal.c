@@ -91,10 +91,24 @@ static int claim_data(const struct export_dir *export, const char *path, unsigne
 	CLEANUP(record_free) struct record claim = {0};
 	int error = export_record(&claim, RECORD_CLAIM);
 
+	claim.plain = 1;
 	if (!error)
 		error = state_claim(export->store, path, &claim);
 	*generation = claim.generation;
 	return error;
+}
+
+/* Plain data that could not be sealed are plain again. Should not even that be possible: who looks at them next finds the writer dead, with the same result. */
+static void give_back(const struct export_dir *export, const char *path, unsigned int generation)
+{
+	CLEANUP(record_free) struct record end = {0};
+
+	if (export_record(&end, RECORD_END))
+		return;
+	end.generation = generation;
+	end.reason = strdup("its seal was broken off");
+	if (end.reason)
+		state_end(export->store, path, &end, NULL);
 }
 
 /*
@@ -147,7 +161,12 @@ static int seal_state(const struct export_dir *export, const char *path, const s
 		error = claim_data(export, path, &generation);
 	else if (!claimed_by_hand(state))
 		return end_dead(export, path, state, &held, reply);
-	return error ? error : run_job(export, path, generation, key, reply);
+	if (error)
+		return error;
+	error = run_job(export, path, generation, key, reply);
+	if (error && state->kind == STATE_PLAIN)
+		give_back(export, path, generation);
+	return error;
 }
 
 static int any_entry(void *arg, const char *name, unsigned char type, uint64_t ino)
