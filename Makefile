@@ -1,6 +1,7 @@
 # make            build sealfs, sealctl, sealtuner
 # make check      install what the tests need (Debian, as root), build, run unit and mount tests
 # make check-nfs  tests between machines, over real NFS, in a guest that needs root but no KVM (tests/nfs/README)
+# make check-model  spin searches all states of the protocol (tests/model)
 # make demo       two real PyTorch trials, child before parent
 # make fuzz       libFuzzer over all parsers, FUZZ_SECONDS each (clang)
 # make bench      how fast the mount is, against the bare directory and other file systems of its kind; BENCH="--quick …": arguments
@@ -89,6 +90,9 @@ check-nfs:
 	$(Q)tests/install-deps build nfs
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) all
 	$(Q)BUILD=$(BUILD) tests/nfs/run $(NFS) || [ $$? = 77 ]
+check-model:
+	$(Q)tests/install-deps model
+	$(Q)tests/model/run
 FUZZ_SECONDS ?= 60
 fuzz:
 	$(Q)tests/install-deps build ci
@@ -122,6 +126,6 @@ clean:
 	rm -rf $(BUILD)
 
 FORCE:
-.PHONY: all deps check check-nfs fuzz fuzz-programs bench bench-handoff demo install clean test-programs FORCE
+.PHONY: all deps check check-nfs check-model fuzz fuzz-programs bench bench-handoff demo install clean test-programs FORCE
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
