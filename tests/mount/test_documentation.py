@@ -184,7 +184,7 @@ class Sealctl(Manual):
 
 class Sealtuner(Sealctl):
     name = "sealtuner"
-    wanted = {"init", "ask", "tell", "import", "status", "best", "lineage"}
+    wanted = {"init", "ask", "tell", "import", "run", "status", "best", "lineage"}
     statuses = range(4)
 
 

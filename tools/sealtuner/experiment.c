@@ -98,6 +98,8 @@ static int take_init(struct experiment *experiment, const json_t *entry)
 	const char *strategy = string_of(entry, "strategy");
 	AUTO_FREE char *why = NULL;
 
+	if (experiment->init)
+		return fault(experiment, -EBADMSG, "entry %08zu of its journal begins another experiment", experiment->taken + 1);
 	if (version != EXPERIMENT_VERSION)
 		return fault(experiment, -EPROTO, "its journal is of version %lld; install a newer sealfs on this machine",
 			     (long long)version);

@@ -59,6 +59,21 @@ static const struct command commands[] = {
 	 "\"checkpoint\", the name of a sealed checkpoint in DIR.\n"
 	 "\n"
 	 "  -h, --help   show this help\n"},
+	{"run", "run trials on this machine", tuner_run,
+	 "Usage: sealtuner run --trials N [--jobs N] DIR [--] CMD [ARG]...\n"
+	 "\n"
+	 "Runs CMD for one trial after the other, until the experiment in DIR has had N\n"
+	 "trials. Started again, it goes on where it stopped.\n"
+	 "\n"
+	 "      --trials N   how many trials there are to be in all\n"
+	 "      --jobs N     how many run at once (default 1)\n"
+	 "  -h, --help       show this help\n"
+	 "\n"
+	 "In CMD and each ARG, {save_path}, {restore_path}, {id}, {number}, {role},\n"
+	 "{parameters} (a file), {work} (a directory) and the name of each parameter in\n"
+	 "braces are filled in.\n"
+	 "\n"
+	 "Exit status 3 if no trial has a result, 128 plus its number after a signal.\n"},
 	{"status", "show the experiment and its trials", tuner_status,
 	 "Usage: sealtuner status [--json] DIR\n"
 	 "\n"
