@@ -24,6 +24,8 @@ struct call {
 	json_t *sealed, *failed, *joined;
 };
 void call_free(struct call *call);
+/* The wrapper does not ask again for the end of its run. */
+void call_run_forget(struct handle *handle);
 
 /* ---- the calls, one a SEALFS_CALL_ (control.h); each answers and frees, at once or once its end is there ---- */
 void call_info(struct call *call);

@@ -23,18 +23,48 @@ void call_run_begin(struct call *call)
 
 static void finish_run(struct call *call);
 
+/* What has ended meanwhile, and what has not, is kept until the wrapper asks again: a signal must not cost it the report. */
+static void keep_ending(struct call *call)
+{
+	struct handle *handle = call->handle;
+
+	call->req = NULL;
+	pthread_mutex_lock(&handle->lock);
+	struct call *before = handle->ending;
+	handle->ending = call;
+	pthread_mutex_unlock(&handle->lock);
+	if (before)
+		call_free(before);
+}
+
+void call_run_forget(struct handle *handle)
+{
+	if (handle->ending)
+		call_free(handle->ending);
+	handle->ending = NULL;
+}
+
+/* The end could not be waited for: -EINTR, or the file system goes away. */
+static void break_off(struct call *call, int error)
+{
+	fuse_req_t req = call->req;
+
+	if (error == -EINTR)
+		keep_ending(call);
+	else
+		call_free(call);
+	reply_status(req, error);
+}
+
 static void run_resumed(struct parked *parked, int result)
 {
 	struct call *call = parked->data;
-	fuse_req_t req = parked->req;
 
 	parked_free(parked);
-	if (!result) {
+	if (result)
+		break_off(call, result);
+	else
 		finish_run(call);
-		return;
-	}
-	call_free(call);
-	reply_status(req, result);
 }
 
 static void finish_run(struct call *call)
@@ -54,20 +84,33 @@ static void finish_run(struct call *call)
 		gate_checkpoint_put(checkpoint);
 	}
 	if (call->ending[call->next]) {
-		fuse_req_t req = call->req;
-		call_free(call);
-		reply_status(req, error);
+		break_off(call, error);
 		return;
 	}
 	reply_json(call, 0, json_pack("{s:O,s:O,s:O}", "sealed", call->sealed, "failed", call->failed, "joined", call->joined));
+}
+
+/* Goes on where a signal broke it off. */
+static void resume_run(struct call *call, struct call *before)
+{
+	before->req = call->req;
+	before->caller = call->caller;
+	call_free(call);
+	finish_run(before);
 }
 
 void call_run_end(struct call *call)
 {
 	pthread_mutex_lock(&call->handle->lock);
 	struct trial *trial = call->handle->run;
+	struct call *before = call->handle->ending;
 	call->handle->run = NULL;
+	call->handle->ending = NULL;
 	pthread_mutex_unlock(&call->handle->lock);
+	if (before) {
+		resume_run(call, before);
+		return;
+	}
 	if (!trial) {
 		reply_failure(call, -EINVAL, "no run was begun on this file");
 		return;

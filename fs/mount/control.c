@@ -86,6 +86,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, struc
 void control_release(struct mount *mount, struct handle *handle)
 {
 	free(handle->reply);
+	call_run_forget(handle);
 	if (!handle->run)
 		return;
 	/* the wrapper is gone without a word */

@@ -36,6 +36,8 @@ struct mount {
 	struct handle *handles; /* all there are; nodes.lock */
 };
 
+struct call;
+
 /* An open file or directory. */
 struct handle {
 	struct handle *prev, *next; /* of the node, nodes->lock */
@@ -55,6 +57,7 @@ struct handle {
 	char *reply;
 	size_t reply_size;
 	struct trial *run; /* a wrapper's sign of life */
+	struct call *ending; /* the end of its run, which a signal broke off */
 };
 
 static inline struct mount *mount_of(fuse_req_t req)

@@ -43,6 +43,7 @@ enum sealfs_call_op {
 	SEALFS_CALL_RUN_BEGIN = 9,
 	/* detail "" : the command ended well; otherwise the reason why not ("exit status 1", "killed by SIGKILL"). Parked until everything that the trial
 	 * has open on this mount has ended, which waits for other processes of the trial that have files open for writing.
+	 * After EINTR it may be called again, on the same open file, and goes on.
 	 * {"sealed": [{"path", "root", "files", "bytes"}], "failed": [{"path", "reason"}], "joined": [{"path"}]} */
 	SEALFS_CALL_RUN_END = 10,
 	SEALFS_CALL_MORE = 11,

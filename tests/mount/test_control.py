@@ -132,6 +132,33 @@ class Calls(Channel):
         waiting.fails("EINTR")
         until(lambda: self.status(self.point + "/p")["waiters"] == [], "the waiter to be forgotten")
 
+    def test_end_of_a_run_that_a_signal_broke_off_goes_on_when_it_is_asked_again(self):
+        wrapper, parent = self.channel("wrapper"), self.agent("parent")
+        self.call(wrapper, CALL_RUN_BEGIN, trial="parent")
+        parent("os.mkdir(d); file = open(d + '/a', 'w'); file.write('xyz')", d=self.point + "/p")
+        parent("os.mkdir(d); open(d + '/a', 'w').write('xyz')", d=self.point + "/q")
+        wrapper("signal.signal(signal.SIGUSR1, lambda *_: (_ for _ in ()).throw(InterruptedError(4, 'interrupted')))")
+        for _ in range(2):
+            ending = wrapper.start("control(fd, op, trial='parent')", op=CALL_RUN_END).parked()
+            wrapper.signal(10)
+            ending.fails("EINTR")
+        parent("file.close()")
+        reply = self.call(wrapper, CALL_RUN_END, trial="parent")
+        self.assertEqual(sorted(entry["path"] for entry in reply["sealed"]), ["p", "q"])
+
+    def test_wrapper_that_does_not_ask_again_leaves_nothing_behind(self):
+        mount, wrapper, parent = self.mounted[0], self.channel("wrapper"), self.agent("parent")
+        self.call(wrapper, CALL_RUN_BEGIN, trial="parent")
+        parent("os.mkdir(d); file = open(d + '/a', 'w'); file.write('xyz')", d=self.point + "/p")
+        wrapper("signal.signal(signal.SIGUSR1, lambda *_: (_ for _ in ()).throw(InterruptedError(4, 'interrupted')))")
+        ending = wrapper.start("control(fd, op, trial='parent')", op=CALL_RUN_END).parked()
+        wrapper.signal(10)
+        ending.fails("EINTR")
+        wrapper("os.close(fd)")
+        parent("file.close()")
+        self.await_state(self.point + "/p", "sealed")
+        mount.unmount()  # what the sanitizers find is an exit status of its own
+
     def test_long_reply_comes_in_pieces(self):
         agent = self.channel("many")
         agent("[os.mkdir('%s/a-rather-long-name-of-a-checkpoint-%04d' % (p, n)) for n in range(200)]", p=self.point)

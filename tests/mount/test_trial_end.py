@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from harness import ALL_MODES, DAEMON, PYTHON, ROOT, SealfsTest, in_modes, main, pattern, until
+from harness import ALL_MODES, DAEMON, PYTHON, ROOT, SealfsTest, in_modes, main, pattern, task_state, until
 
 PROMPT = 1.0  # seconds from the exit to the waiter's error; 0.1 is what is promised, the machine may be busy
 MODEL = pattern(200_000, 4)
@@ -556,6 +556,30 @@ while True:
         with open(fifo, "w") as file:
             file.write("\n")
         self.assertEqual(wrapped.wait(), 0, wrapped.output())
+        self.assertEqual(child.value(), b"begun\ndone\n")
+
+    def test_wrapper_that_is_stopped_while_it_waits_for_the_seal(self):
+        """SIGSTOP and SIGCONT end the wait of the call for the end, and it is asked again."""
+        child = self.waiting_reader()
+        fifo = os.path.join(self.tmp, "go")
+        os.mkfifo(fifo)
+        os.chmod(fifo, 0o666)
+        wrapped = self.spawn_wrapped(["/bin/bash", "-c", """
+            mkdir "$1"
+            { exec >"$1/model.bin"; echo begun; read -r _ <"$2"; echo done; } &
+            until [ -s "$1/model.bin" ]; do :; done
+            echo "root ends" >&2
+            """, "bash", self.path, fifo])
+        until(lambda: "waiting to seal" in wrapped.output(), "the wrapper to wait")
+        for _ in range(2):
+            os.kill(wrapped.main, signal.SIGSTOP)
+            until(lambda: task_state(wrapped.main) == "T", "it to be stopped")
+            os.kill(wrapped.main, signal.SIGCONT)
+        child.parked()
+        with open(fifo, "w") as file:
+            file.write("\n")
+        self.assertEqual(wrapped.wait(), 0, wrapped.output())
+        self.assertIn("sealed 'parent'", wrapped.output())
         self.assertEqual(child.value(), b"begun\ndone\n")
 
     def test_save_claims_before_the_command_starts(self):
