@@ -144,6 +144,8 @@ static int wait_here(struct entry *entry)
 	/* the end of a writer of our own wakes us, but others may decide as well: then the export must be looked at */
 	if (first || checkpoint->lease.fd < 0)
 		gate_attend_(checkpoint, 0);
+	else
+		gate_kick_(entry->gate);
 	return 0;
 }
 

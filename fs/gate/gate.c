@@ -25,8 +25,9 @@ struct gate *gate_create(const struct gate_options *options)
 	gate->parents = gate_parents_create_(options->config.trial_env);
 	gate->peers = gate_peers_create_(options->store.root);
 	gate->hints = gate_hints_create_(&options->hints, options->store.root, options->remote);
+	gate->waits = gate_waits_create_(gate);
 	gate->pool = pool_create(POOL_THREADS);
-	if (gate->event < 0 || !gate->parents || !gate->peers || !gate->hints || !gate->waiters || !gate->trials || !gate->pool) {
+	if (gate->event < 0 || !gate->parents || !gate->peers || !gate->hints || !gate->waits || !gate->waiters || !gate->trials || !gate->pool) {
 		gate_destroy(gate);
 		return NULL;
 	}
@@ -92,6 +93,8 @@ void gate_stop(struct gate *gate)
 	}
 	free(rest);
 	gate_hints_stop_(gate);
+	gate_waits_destroy_(gate->waits);
+	gate->waits = NULL;
 }
 
 void gate_destroy(struct gate *gate)
@@ -104,6 +107,7 @@ void gate_destroy(struct gate *gate)
 	gate_parents_destroy_(gate->parents);
 	gate_peers_destroy_(gate->peers);
 	gate_hints_destroy_(gate->hints);
+	gate_waits_destroy_(gate->waits);
 	waiters_destroy(gate->waiters);
 	if (gate->event >= 0)
 		close(gate->event);
@@ -121,4 +125,9 @@ const struct store *gate_store(const struct gate *gate)
 const struct config *gate_config(const struct gate *gate)
 {
 	return &gate->options.config;
+}
+
+const char *gate_token(const struct gate *gate)
+{
+	return gate->token;
 }

@@ -96,6 +96,7 @@ struct gate_counters {
 struct gate_parents;
 struct gate_peers;
 struct gate_hints;
+struct gate_waits;
 struct gate {
 	struct gate_options options;
 	char token[STORE_TOKEN_SIZE]; /* this mount's name in records */
@@ -105,6 +106,7 @@ struct gate {
 	struct gate_parents *parents;
 	struct gate_peers *peers;
 	struct gate_hints *hints;
+	struct gate_waits *waits;
 	struct pool *pool;
 	pthread_mutex_t lock;
 	struct gate_checkpoint *by_path; /* lock */
@@ -227,6 +229,13 @@ void gate_hints_leave_(struct gate_checkpoint *checkpoint);
 bool gate_hints_proven_(struct gate_checkpoint *checkpoint);
 /* Did a datagram ask for this look? Asked once. */
 bool gate_hints_nudged_(struct gate_checkpoint *checkpoint);
+
+/* ---- publish.c: what waits here, for other mounts to see ---- */
+struct gate_waits *gate_waits_create_(struct gate *gate);
+/* After the pool has ended: takes back what was published. */
+void gate_waits_destroy_(struct gate_waits *waits);
+/* In the loop: has published what is due. When the next is; 0: nothing. */
+uint64_t gate_waits_work_(struct gate *gate, uint64_t now);
 
 /* ---- signed.c ---- */
 /* Under the checkpoint's lock, of one whose seal is loaded: 0, or -EKEYREJECTED (logged when it was found). */

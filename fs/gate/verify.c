@@ -205,7 +205,8 @@ out:
 
 void gate_interrupt(struct gate *gate, const void *key)
 {
-	waiters_interrupt(gate->waiters, key);
+	if (waiters_interrupt(gate->waiters, key))
+		gate_kick_(gate);
 }
 
 /* ---- block by block ---- */

@@ -21,6 +21,7 @@ struct waiters {
 	struct waiter *timed; /* soonest limit first */
 	struct wait_trial *trials;
 	unsigned int visit;
+	uint64_t changes;
 	void (*wake_timer)(void *arg);
 	void *arg;
 };
@@ -138,6 +139,7 @@ static int link_waiter(struct waiters *waiters, struct waiter *waiter, struct wa
 	point->count++;
 	DL_APPEND2(waiter->trial->first, waiter, a_prev, a_next);
 	HASH_ADD_PTR(waiters->by_key, key, waiter);
+	waiters->changes++;
 	if (waiter->deadline_ns)
 		timed_insert(waiters, waiter);
 	return 0;
@@ -150,6 +152,7 @@ static void unlink_waiter(struct waiters *waiters, struct waiter *waiter)
 	DL_DELETE2(waiter->trial->first, waiter, a_prev, a_next);
 	trial_put(waiters, waiter->trial);
 	HASH_DEL(waiters->by_key, waiter);
+	waiters->changes++;
 	if (waiter->deadline_ns)
 		DL_DELETE2(waiters->timed, waiter, t_prev, t_next);
 }
@@ -211,6 +214,23 @@ unsigned int waiters_wake(struct waiters *waiters, struct wait_point *point, int
 	return resume_all(woken, result);
 }
 
+unsigned int waiters_refuse(struct waiters *waiters, struct wait_point *point, const char *trial, unsigned int of, int result)
+{
+	struct waiter *waiter, *next, *refused = NULL;
+
+	pthread_mutex_lock(&waiters->lock);
+	DL_FOREACH_SAFE(point->first, waiter, next)
+	{
+		if (waiter->generation != of || strcmp(waiter->trial->name, trial))
+			continue;
+		unlink_waiter(waiters, waiter);
+		waiter->next = refused;
+		refused = waiter;
+	}
+	pthread_mutex_unlock(&waiters->lock);
+	return resume_all(refused, result);
+}
+
 bool waiters_interrupt(struct waiters *waiters, const void *key)
 {
 	struct waiter *waiter;
@@ -256,6 +276,14 @@ void waiters_abort(struct waiters *waiters, int result)
 	}
 	pthread_mutex_unlock(&waiters->lock);
 	resume_all(all, result);
+}
+
+uint64_t waiters_changes(struct waiters *waiters)
+{
+	pthread_mutex_lock(&waiters->lock);
+	uint64_t changes = waiters->changes;
+	pthread_mutex_unlock(&waiters->lock);
+	return changes;
 }
 
 unsigned int waiters_count(struct waiters *waiters, const struct wait_point *point)

@@ -55,10 +55,14 @@ void gate_tell_(struct gate_checkpoint *checkpoint)
 	bool ending = checkpoint->ending != ENDING_NONE;
 	pthread_mutex_unlock(&checkpoint->lock);
 	/* whoever began to wait since then waits for a later generation, or will look for himself */
+	unsigned int woken = 0;
 	if (verdict != 1)
-		waiters_wake(gate->waiters, &checkpoint->readers, verdict, generation ? generation + 1 : 0);
+		woken = waiters_wake(gate->waiters, &checkpoint->readers, verdict, generation ? generation + 1 : 0);
 	else if (generation)
-		waiters_wake(gate->waiters, &checkpoint->readers, -EOWNERDEAD, generation);
+		woken = waiters_wake(gate->waiters, &checkpoint->readers, -EOWNERDEAD, generation);
+	/* what waits here is published */
+	if (woken)
+		gate_kick_(gate);
 	if (!ending)
 		waiters_wake(gate->waiters, &checkpoint->enders, 0, 0);
 }
@@ -151,7 +155,7 @@ void *gate_loop_(void *arg)
 		pthread_mutex_unlock(&gate->lock);
 		if (stopping)
 			return NULL;
-		uint64_t next = sooner(sooner(expires, due), hinted);
+		uint64_t next = sooner(sooner(expires, due), sooner(hinted, gate_waits_work_(gate, now)));
 		if (poll(polled, 5, timeout_until(next, waiters_now_ns())) < 0 && errno != EINTR)
 			log_error("the gate's loop: poll: %s", strerror(errno));
 		if (polled[0].revents && read(gate->event, &count, sizeof(count)) < 0)

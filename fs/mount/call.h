@@ -44,6 +44,12 @@ void call_stats(struct call *call);
 bool call_wait_for_end(struct call *call, struct gate_checkpoint *checkpoint, struct gate_outcome *outcome,
 		       void (*then)(struct parked *parked, int result), int *error);
 
+/* ---- call_waits.c ---- */
+/* What waits on other mounts: {PATH: [waiter, …]}. Reads the export. */
+json_t *other_waiters(struct mount *mount);
+/* Those of one checkpoint, appended to the array `waiters`. */
+void other_waiters_add(const json_t *others, const char *path, json_t *waiters);
+
 /* ---- answering: the call is freed ---- */
 /* The part of a text of `total` bytes that begins at `offset`. */
 void reply_text(struct call *call, int result, const char *text, size_t total, size_t offset);
@@ -58,6 +64,7 @@ json_t *text_json(const char *text);
 json_t *root_json(const struct digest *root);
 /* Text for people may hold anything: what is not UTF-8 is escaped. */
 json_t *sentence_json(const char *text);
+json_t *time_json(int64_t ns);
 json_t *outcome_json(struct gate_checkpoint *checkpoint, const struct gate_outcome *outcome);
 
 #endif

@@ -2,13 +2,15 @@
 #include "call.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "sealfs/identity.h"
 
-static json_t *json_time(int64_t ns)
+json_t *time_json(int64_t ns)
 {
 	time_t seconds = (time_t)(ns / 1000000000);
 	struct tm broken;
@@ -26,7 +28,7 @@ static void add_waiter(void *arg, const struct waiter *waiter, const char *trial
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	json_array_append_new(arg, json_pack("{s:o,s:i,s:o,s:f}", "trial", text_json(trial), "pid", (int)waiter->tid, "since",
-					     json_time(((int64_t)now.tv_sec - (int64_t)seconds) * 1000000000), "seconds", seconds));
+					     time_json(((int64_t)now.tv_sec - (int64_t)seconds) * 1000000000), "seconds", seconds));
 }
 
 static void add_handle(void *arg, const struct gate_write_handle *handle)
@@ -50,6 +52,19 @@ static void name_processes(json_t *list)
 	}
 }
 
+static void add_host(json_t *list)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+	size_t index;
+	json_t *item;
+
+	gethostname(host, sizeof(host) - 1);
+	json_array_foreach(list, index, item)
+	{
+		json_object_set_new(item, "host", text_json(host));
+	}
+}
+
 static void add_record(json_t *json, const struct state *state)
 {
 	const struct record *newest = state->has_end ? &state->end : state->has_claim ? &state->claim : state->has_reserve ? &state->reserve : NULL;
@@ -59,14 +74,15 @@ static void add_record(json_t *json, const struct state *state)
 	if (!newest)
 		return;
 	json_object_set_new(json, "host", text_json(state->has_claim ? state->claim.host : newest->host));
-	json_object_set_new(json, "since", json_time(newest->time_ns));
+	json_object_set_new(json, "since", time_json(newest->time_ns));
 	if (state->has_end && !state->end.sealed && state->end.reason)
 		json_object_set_new(json, "reason", sentence_json(state->end.reason));
 	if (state->has_end && state->end.sealed)
 		json_object_set_new(json, "root", root_json(&state->end.root));
 }
 
-static json_t *json_status(struct mount *mount, struct gate_checkpoint *checkpoint, int *error)
+/* `others`: what waits on other mounts. */
+static json_t *json_status(struct mount *mount, struct gate_checkpoint *checkpoint, const json_t *others, int *error)
 {
 	struct gate_status status;
 
@@ -85,6 +101,8 @@ static json_t *json_status(struct mount *mount, struct gate_checkpoint *checkpoi
 	gate_each_write_handle(mount->gate, checkpoint, add_handle, handles);
 	name_processes(waiters);
 	name_processes(handles);
+	add_host(waiters);
+	other_waiters_add(others, gate_checkpoint_path(checkpoint), waiters);
 	json_object_set_new(json, "waiters", waiters);
 	json_object_set_new(json, "open_for_writing", handles);
 	if (status.state.kind == STATE_DAMAGED && status.state.damage)
@@ -137,16 +155,17 @@ static void call_status_all(struct call *call)
 {
 	struct mount *mount = call->mount;
 	struct listing listing = {.mount = mount};
-	json_t *all = json_array();
+	json_t *all = json_array(), *others;
 	int error, first_error;
 
 	{
 		AS_CALLER(call->req);
+		others = other_waiters(mount);
 		first_error = state_each(gate_store(mount->gate), gate_config(mount->gate), list_recorded, &listing);
 		if (listing.count)
 			qsort(listing.list, listing.count, sizeof(*listing.list), by_path);
 		for (size_t i = 0; i < listing.count; i++) {
-			json_t *one = json_status(mount, listing.list[i], &error);
+			json_t *one = json_status(mount, listing.list[i], others, &error);
 			if (one && strcmp(json_string_value(json_object_get(one, "state")), "absent"))
 				json_array_append(all, one);
 			json_decref(one);
@@ -155,6 +174,7 @@ static void call_status_all(struct call *call)
 	for (size_t i = 0; i < listing.count; i++)
 		gate_checkpoint_put(listing.list[i]);
 	free(listing.list);
+	json_decref(others);
 	if (first_error && first_error != -ENOENT) {
 		json_decref(all);
 		reply_failure(call, first_error, NULL);
@@ -174,7 +194,9 @@ void call_status(struct call *call)
 	}
 	{
 		AS_CALLER(call->req);
-		one = json_status(call->mount, call->checkpoint, &error);
+		json_t *others = other_waiters(call->mount);
+		one = json_status(call->mount, call->checkpoint, others, &error);
+		json_decref(others);
 	}
 	if (!one)
 		reply_failure(call, error, NULL);

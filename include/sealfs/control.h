@@ -34,7 +34,8 @@ enum sealfs_call_op {
 	/* path. Parked until the checkpoint has ended. result 0 sealed: {"path", "root"}; -EOWNERDEAD; -ETIMEDOUT; -EDEADLK; -ENOENT when it is absent */
 	SEALFS_CALL_WAIT = 6,
 	/* path ("" for all that has state or that this mount knows). [{"path", "state", "generation", "writer", "host", "since" (ISO 8601), "reason", "root",
-	 * "sealing": bool, "bytes_done", "bytes_total" (while sealing, once known), "error", "waiters": [{"trial", "pid", "command", "since", "seconds"}], "open_for_writing": [{"pid", "command"}]}] */
+	 * "sealing": bool, "bytes_done", "bytes_total" (while sealing, once known), "error", "waiters": [{"trial", "pid", "command", "since", "seconds", "host"}] (of all mounts that published theirs;
+	 * with "unconfirmed": true when it can not be told whether that mount still lives), "open_for_writing": [{"pid", "command"}]}] */
 	SEALFS_CALL_STATUS = 7,
 	/* path: sealed, failed, pending or plain: removed with its data. -EBUSY when open. */
 	SEALFS_CALL_REMOVE = 8,

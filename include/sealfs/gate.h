@@ -63,6 +63,8 @@ void gate_stop(struct gate *gate);
 void gate_destroy(struct gate *gate);
 
 const struct store *gate_store(const struct gate *gate);
+/* This mount's name in records and among published waits. */
+const char *gate_token(const struct gate *gate);
 const struct config *gate_config(const struct gate *gate);
 
 /* Who asks. */

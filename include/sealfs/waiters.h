@@ -57,6 +57,9 @@ int waiters_park(struct waiters *waiters, struct waiter *waiter, struct wait_poi
 /* Takes off all of a point and resumes them with `result`; with `below` > 0 only those whose generation is below it. Not under the checkpoint's lock. Returns how many. */
 unsigned int waiters_wake(struct waiters *waiters, struct wait_point *point, int result, unsigned int below);
 
+/* Takes off those of `trial` that wait at the point for generation `of`, and resumes them with `result`. Returns how many. */
+unsigned int waiters_refuse(struct waiters *waiters, struct wait_point *point, const char *trial, unsigned int of, int result);
+
 /* Takes off the waiter with this key and resumes it with -EINTR; false if there is none. */
 bool waiters_interrupt(struct waiters *waiters, const void *key);
 
@@ -65,6 +68,9 @@ uint64_t waiters_expire(struct waiters *waiters, uint64_t now_ns);
 
 /* Resumes everything with `result`: the file system goes away. */
 void waiters_abort(struct waiters *waiters, int result);
+
+/* Another number whenever somebody began to wait or was taken off. */
+uint64_t waiters_changes(struct waiters *waiters);
 
 unsigned int waiters_count(struct waiters *waiters, const struct wait_point *point);
 /* Calls `each` under the lock for every waiter of the point. */

@@ -1,6 +1,8 @@
 #include "status_table.h"
 
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "report.h"
@@ -57,15 +59,17 @@ static char *full_path(const json_t *checkpoint)
 	return path_join(status_table_root(checkpoint), report_string(checkpoint, "path"));
 }
 
-/* "pid 4711 (python3), pid 4712 (python3) of trial 't4', 3 more" */
+/* "pid 4711 (python3), pid 4712 (python3) of trial 't4' on node7, 3 more" */
 static void list_processes(FILE *stream, const json_t *processes)
 {
+	char here[HOST_NAME_MAX + 1] = "";
 	json_t *process;
 	size_t i;
 
+	gethostname(here, sizeof(here) - 1);
 	json_array_foreach(processes, i, process)
 	{
-		const char *trial = report_string(process, "trial");
+		const char *trial = report_string(process, "trial"), *host = report_string(process, "host");
 
 		if (i == NAMED_MOST) {
 			fprintf(stream, ", %zu more", json_array_size(processes) - i);
@@ -75,6 +79,10 @@ static void list_processes(FILE *stream, const json_t *processes)
 			report_string(process, "command"));
 		if (trial[0])
 			fprintf(stream, " of trial '%s'", trial);
+		if (host[0] && strcmp(host, here) != 0)
+			fprintf(stream, " on %s", host);
+		if (json_is_true(json_object_get(process, "unconfirmed")))
+			fputs(" (unconfirmed)", stream);
 	}
 }
 
