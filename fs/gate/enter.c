@@ -124,6 +124,7 @@ static int wait_here(struct entry *entry)
 	waiter->generation = state->generation;
 	waiter->tid = entry->caller->tid;
 	waiter->uid = entry->caller->uid;
+	waiter->gid = entry->caller->gid;
 	bool first = waiters_count(entry->gate->waiters, &checkpoint->readers) == 0;
 	identity_process(entry->caller->tid, &process);
 	/* set before the waiter is linked: from then on it, and the view beside it, belong to whoever takes it off */

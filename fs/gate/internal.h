@@ -260,6 +260,11 @@ void gate_peers_dispatch_(struct gate *gate);
 /* Adds to the list (allocated) what the trial opened through other mounts of this machine; `uid` is the user who seals. Waits a moment for their answers. 0 or -ENOMEM. */
 int gate_peers_add_parents_(struct gate *gate, const char *path, const char *trial, uid_t uid, struct seal_parent **parents, size_t *count);
 
+/* ---- prefetch.c: without locks ---- */
+/* File `index` was opened and is being verified: the others follow, once a checkpoint. With PREFETCH_ALL it was awaited, and all of them are verified. */
+#define PREFETCH_ALL SIZE_MAX
+void gate_prefetch_(struct gate *gate, struct gate_sealed *sealed, size_t index, const struct gate_caller *caller);
+
 /* ---- verify.c ---- */
 int gate_checks_init_(struct gate_sealed *sealed);
 void gate_checks_free_(struct gate_sealed *sealed);

@@ -1,4 +1,4 @@
-/* prefetch.c - who opened one file of a checkpoint opens the others next: they are verified ahead */
+/* prefetch.c - who opened one file of a checkpoint opens the others next, and who waited for it opens them all: they are verified ahead */
 #include "internal.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ struct prefetch {
 	struct pool_job job;
 	struct gate *gate;
 	struct gate_sealed *sealed;
-	size_t first;
+	size_t first; /* an index: that one is at work already; or PREFETCH_ALL */
 	struct gate_caller caller;
 };
 
@@ -86,8 +86,8 @@ static void prefetch_job(struct pool_job *job)
 	uint64_t left = room();
 
 	CREDS_SCOPE(work->caller.uid, work->caller.gid, 0);
-	for (size_t i = 1; i < count && !atomic_load(&work->gate->cancel); i++) {
-		size_t index = (work->first + i) % count;
+	for (size_t i = 1; i <= count && !atomic_load(&work->gate->cancel); i++) {
+		size_t index = work->first == PREFETCH_ALL ? i - 1 : (work->first + i) % count;
 		const struct manifest_entry *entry = &work->sealed->manifest.entries[index];
 		if (entry->type != MANIFEST_FILE || is_known(work, index))
 			continue;
@@ -102,7 +102,7 @@ static void prefetch_job(struct pool_job *job)
 
 void gate_prefetch_(struct gate *gate, struct gate_sealed *sealed, size_t index, const struct gate_caller *caller)
 {
-	if (!gate->options.prefetch || gate->options.verify != GATE_VERIFY_OPEN || sealed->manifest.count < 2)
+	if (!gate->options.prefetch || gate->options.verify != GATE_VERIFY_OPEN || (index != PREFETCH_ALL && sealed->manifest.count < 2))
 		return;
 	pthread_mutex_lock(&sealed->checks->lock);
 	bool again = sealed->checks->prefetched;

@@ -8,6 +8,8 @@
 
 #include "sealfs/log.h"
 
+#define REFRESHED_MOST 256 /* directories */
+
 struct gate_sealed *gate_sealed_ref(struct gate_sealed *sealed)
 {
 	atomic_fetch_add(&sealed->refs, 1);
@@ -24,6 +26,32 @@ void gate_sealed_put(struct gate_sealed *sealed)
 	manifest_free(&sealed->manifest);
 	free(sealed->path);
 	free(sealed);
+}
+
+/*
+ * An NFS client believes for up to a minute that what it once saw, or missed, is still so. It is asked anew for each directory of the checkpoint, so that it looks up
+ * its names anew; those beyond a number for which somebody can be made to wait are asked for when they are missing.
+ */
+static void refresh_names(const struct gate *gate, const struct gate_sealed *sealed)
+{
+	const struct store *store = &gate->options.store;
+	unsigned int left = REFRESHED_MOST;
+
+	int top = store_open_dir(store, store->root, sealed->path);
+	if (top < 0)
+		return;
+	store_refresh(store, top);
+	for (size_t i = 0; i < sealed->manifest.count && left; i++) {
+		if (sealed->manifest.entries[i].type != MANIFEST_DIR)
+			continue;
+		left--;
+		int fd = store_open_dir(store, top, sealed->manifest.entries[i].path);
+		if (fd < 0)
+			continue;
+		store_refresh(store, fd);
+		store->ops->close(store->ctx, fd);
+	}
+	store->ops->close(store->ctx, top);
 }
 
 int gate_load_seal_(struct gate_checkpoint *checkpoint)
@@ -68,6 +96,8 @@ int gate_load_seal_(struct gate_checkpoint *checkpoint)
 		}
 		return error;
 	}
+	if (checkpoint->gate->options.remote)
+		refresh_names(checkpoint->gate, sealed);
 	checkpoint->sealed = sealed;
 	return 0;
 }

@@ -33,8 +33,4 @@ bool gate_same_stamp_(const struct gate_stamp *a, const struct gate_stamp *b);
  * are out. */
 struct pool_job *gate_verification_(struct gate *gate, struct gate_sealed *sealed, size_t index, int fd, const struct gate_stamp *stamp);
 
-/* ---- prefetch.c ---- */
-/* File `index` was opened and is being verified: the others follow, once a checkpoint. Without locks. */
-void gate_prefetch_(struct gate *gate, struct gate_sealed *sealed, size_t index, const struct gate_caller *caller);
-
 #endif

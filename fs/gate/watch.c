@@ -45,14 +45,43 @@ void gate_attend_(struct gate_checkpoint *checkpoint, uint64_t delay_ns)
 	gate_kick_(gate);
 }
 
+/* Who wants to read what has been sealed. */
+struct arrival {
+	struct gate_sealed *sealed;
+	struct gate_caller reader;
+};
+
+static void note_reader(void *arg, const struct waiter *waiter, const char *trial)
+{
+	struct arrival *arrival = arg;
+
+	if (waiter->reads && !arrival->reader.tid)
+		arrival->reader = (struct gate_caller){waiter->tid, waiter->uid, waiter->gid};
+}
+
+/* Under the lock, before its readers are told. What can not be had now is told to whoever asks for it. */
+static void note_arrival(struct gate_checkpoint *checkpoint, struct arrival *arrival)
+{
+	const struct gate_options *options = &checkpoint->gate->options;
+
+	if (checkpoint->state.kind != STATE_SEALED || !options->prefetch || options->verify != GATE_VERIFY_OPEN)
+		return;
+	waiters_each(checkpoint->gate->waiters, &checkpoint->readers, note_reader, arrival);
+	if (arrival->reader.tid && !gate_load_seal_(checkpoint) && !gate_check_signature_(checkpoint))
+		arrival->sealed = gate_sealed_ref(checkpoint->sealed);
+}
+
 void gate_tell_(struct gate_checkpoint *checkpoint)
 {
 	struct gate *gate = checkpoint->gate;
+	struct arrival arrival = {.sealed = NULL};
 
 	pthread_mutex_lock(&checkpoint->lock);
 	unsigned int generation = checkpoint->state_known ? checkpoint->state.generation : 0;
 	int verdict = checkpoint->state_known ? gate_verdict_(checkpoint, generation) : 1;
 	bool ending = checkpoint->ending != ENDING_NONE;
+	if (!verdict)
+		note_arrival(checkpoint, &arrival);
 	pthread_mutex_unlock(&checkpoint->lock);
 	/* whoever began to wait since then waits for a later generation, or will look for himself */
 	unsigned int woken = 0;
@@ -63,6 +92,9 @@ void gate_tell_(struct gate_checkpoint *checkpoint)
 	/* what waits here is published */
 	if (woken)
 		gate_kick_(gate);
+	if (arrival.sealed)
+		gate_prefetch_(gate, arrival.sealed, PREFETCH_ALL, &arrival.reader);
+	gate_sealed_put(arrival.sealed);
 	if (!ending)
 		waiters_wake(gate->waiters, &checkpoint->enders, 0, 0);
 }

@@ -96,13 +96,24 @@ int sealed_contradicted(struct mount *mount, const struct gate_sealed *sealed, c
 	return -EBADMSG;
 }
 
-int sealed_matches(struct mount *mount, const struct gate_sealed *sealed, const struct manifest_entry *entry, const struct stat *attributes)
+static const char *difference(const struct manifest_entry *entry, const struct stat *attributes)
 {
 	if ((attributes->st_mode & S_IFMT) != entry_type(entry))
-		return sealed_contradicted(mount, sealed, entry->path, "its type differs");
+		return "its type differs";
 	if (entry->type != MANIFEST_DIR && (uint64_t)attributes->st_size != entry->size)
-		return sealed_contradicted(mount, sealed, entry->path, "its size differs");
+		return "its size differs";
 	if (entry->type == MANIFEST_FILE && !(attributes->st_mode & S_IXUSR) == entry->executable)
-		return sealed_contradicted(mount, sealed, entry->path, "its executable bit differs");
-	return 0;
+		return "its executable bit differs";
+	return NULL;
+}
+
+bool sealed_looks_like(const struct manifest_entry *entry, const struct stat *attributes)
+{
+	return !difference(entry, attributes);
+}
+
+int sealed_matches(struct mount *mount, const struct gate_sealed *sealed, const struct manifest_entry *entry, const struct stat *attributes)
+{
+	const char *what = difference(entry, attributes);
+	return what ? sealed_contradicted(mount, sealed, entry->path, what) : 0;
 }

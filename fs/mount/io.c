@@ -87,7 +87,7 @@ void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint
 
 	*open_flags = handle->passthrough ? KERNEL_FOPEN_PASSTHROUGH : keep_cache ? KERNEL_FOPEN_KEEP_CACHE : 0;
 	bool writable = handle->writing.checkpoint || (fcntl(handle->fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
-	if (mount->quiet_close || !writable)
+	if (!mount->remote || !writable)
 		*open_flags |= KERNEL_FOPEN_NOFLUSH;
 }
 

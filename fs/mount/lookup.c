@@ -46,6 +46,20 @@ static int attributes_of(struct mount *mount, struct node *parent, const char *n
 	return error;
 }
 
+/*
+ * The same, asked of the file server: an NFS client answers from what it saw, or missed, up to a minute ago. For whatever is about to be refused, or believed to be
+ * missing, because of such an answer.
+ */
+static int attributes_anew(struct mount *mount, struct node *parent, const char *name, struct stat *out, struct timespec *born)
+{
+	const struct store *store = gate_store(mount->gate);
+	struct statx ignored;
+
+	if (store_statx(store, parent->directory, name, &ignored) == -ESTALE)
+		node_reopen(&mount->nodes, parent);
+	return attributes_of(mount, parent, name, out, born);
+}
+
 /* `sealed_as` is the place in the manifest, from 1, of what is sealed; else 0. */
 static int real_entry(struct mount *mount, struct node *parent, const char *name, const struct stat *attributes, const struct timespec *born,
 		      uint64_t sealed_as, double timeout, struct fuse_entry_param *entry)
@@ -92,6 +106,8 @@ static int look_up_sealed(struct mount *mount, struct node *parent, const char *
 	if (!expected && !top)
 		return absent_for_good(entry);
 	int error = attributes_of(mount, parent, name, &attributes, &born);
+	if (error == -ENOENT || (!error && !(top ? S_ISDIR(attributes.st_mode) : sealed_looks_like(expected, &attributes))))
+		error = attributes_anew(mount, parent, name, &attributes, &born);
 	if (error == -ENOENT)
 		return sealed_contradicted(mount, sealed, path, "it is missing on the export");
 	if (!error && expected)
@@ -102,13 +118,16 @@ static int look_up_sealed(struct mount *mount, struct node *parent, const char *
 	return error ? error : real_entry(mount, parent, name, &attributes, &born, sealed_as, timeout, entry);
 }
 
-/* Of something that is not sealed: what is there, or a promise of type `promised` (0: none). */
-static int look_up_unsealed(struct mount *mount, struct node *parent, const char *name, mode_t promised, struct fuse_entry_param *entry)
+/* Of something that is not sealed: what is there, or a promise of type `promised` (0: none). `own`: it is the caller's to write, and what is missing
+ * he has not made. */
+static int look_up_unsealed(struct mount *mount, struct node *parent, const char *name, mode_t promised, bool own, struct fuse_entry_param *entry)
 {
 	struct stat attributes;
 	struct timespec born;
 
 	int error = attributes_of(mount, parent, name, &attributes, &born);
+	if (error == -ENOENT && !promised && !own && mount->remote)
+		error = attributes_anew(mount, parent, name, &attributes, &born);
 	if (error == -ENOENT && promised)
 		return make_promise(mount, parent, name, promised, entry);
 	return error ? error : real_entry(mount, parent, name, &attributes, &born, 0, 0, entry);
@@ -149,7 +168,7 @@ static int look_up_as_it_is(struct mount *mount, struct node *parent, const char
 	else if (!error && view.may_restart && !is_empty_directory(parent, name))
 		error = -ENOENT; /* the trial that may try again begins from nothing: a bare mkdir works for it */
 	else if (!error)
-		error = look_up_unsealed(mount, parent, name, promised_top(&view, caller), entry);
+		error = look_up_unsealed(mount, parent, name, promised_top(&view, caller), view.answer == GATE_WRITER, entry);
 	if (!error && entry->ino && !node_of(mount, entry->ino)->promise)
 		gate_set_content(checkpoint, entry->attr.st_dev, entry->attr.st_ino);
 	gate_sealed_put(view.sealed);
@@ -208,11 +227,11 @@ static int look_up_inside(struct mount *mount, struct node *parent, const char *
 
 	int error = admit(mount, parent, name, caller, GATE_LOOK, &admission);
 	if (!error && admission.live)
-		error = look_up_unsealed(mount, parent, name, 0, entry);
+		error = look_up_unsealed(mount, parent, name, 0, false, entry);
 	else if (!error && admission.view.answer == GATE_SEALED)
 		error = look_up_sealed_inside(mount, parent, name, &admission, entry);
 	else if (!error)
-		error = look_up_unsealed(mount, parent, name, promised_type(&admission.view, caller), entry);
+		error = look_up_unsealed(mount, parent, name, promised_type(&admission.view, caller), admission.view.answer == GATE_WRITER, entry);
 	admission_end(&admission);
 	return error;
 }
@@ -240,7 +259,7 @@ int look_up(struct mount *mount, struct node *parent, const char *name, const st
 	if (parent->promise)
 		return look_up_promised(mount, parent, name, caller, entry);
 	if (parent->depth + 1 < mount->depth)
-		return look_up_unsealed(mount, parent, name, 0, entry);
+		return look_up_unsealed(mount, parent, name, 0, false, entry);
 	if (parent->depth + 1 == mount->depth)
 		return look_up_checkpoint(mount, parent, name, caller, entry);
 	return look_up_inside(mount, parent, name, caller, entry);

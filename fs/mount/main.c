@@ -274,7 +274,7 @@ static int set_up(struct options *options, struct gate_options *gate_options, ch
 	mount.want_passthrough = geteuid() == 0 && !strcmp(options->passthrough, "auto");
 	mount.depth = gate_options->config.depth;
 	mount.read_only = options->read_only;
-	mount.quiet_close = !is_network(gate_options->store.root);
+	mount.remote = is_network(gate_options->store.root);
 	mount.verify = options->verify;
 	mount.verify_blocks = !strcmp(options->verify, "read");
 	mount.wait_timeout = options->wait_timeout;
@@ -286,7 +286,7 @@ static int set_up(struct options *options, struct gate_options *gate_options, ch
 	gate_options->verify = !strcmp(options->verify, "open") ? GATE_VERIFY_OPEN : !strcmp(options->verify, "read") ? GATE_VERIFY_READ : GATE_VERIFY_OFF;
 	gate_options->prefetch = !strcmp(options->prefetch, "on");
 	gate_options->read_only = options->read_only;
-	gate_options->remote = !mount.quiet_close;
+	gate_options->remote = mount.remote;
 	gate_options->hints = options->hints;
 	gate_options->forget = session_forget;
 	gate_options->arg = &mount;

@@ -26,7 +26,7 @@ struct mount {
 	bool want_passthrough;
 	atomic_bool passthrough; /* the kernel agreed, and no backing file was refused so far */
 	bool exit_info;
-	bool quiet_close; /* nothing is learnt at close: the export is a local file system */
+	bool remote; /* the export is a network file system: what it says may be old, and an error come as late as close */
 	const char *verify;
 	bool verify_blocks; /* verify=read: sealed content goes through the daemon */
 	unsigned int wait_timeout;
@@ -112,6 +112,8 @@ struct manifest_entry *sealed_entry(struct gate_sealed *sealed, const char *path
  * walked again. */
 int sealed_contradicted(struct mount *mount, const struct gate_sealed *sealed, const char *path, const char *what);
 /* Does what stands there look like that entry (type, size, executable bit)? 0 or as above. */
+/* Does it look like that? Says nothing. */
+bool sealed_looks_like(const struct manifest_entry *entry, const struct stat *attributes);
 int sealed_matches(struct mount *mount, const struct gate_sealed *sealed, const struct manifest_entry *entry, const struct stat *attributes);
 
 /* ---- spot.c ---- */

@@ -74,6 +74,7 @@ int admit_reader(fuse_req_t req, struct node *node, enum gate_want want, bool ma
 	/* a reference of our own as well: a waiter that was linked may be gone the next moment */
 	struct gate_checkpoint *checkpoint = admission->home.checkpoint;
 	parked->checkpoint = gate_checkpoint_ref(checkpoint);
+	parked->waiter.reads = true;
 	parked_arm(parked);
 	error = gate_enter(mount->gate, checkpoint, &caller, want, admission->home.path, &parked->waiter, parked_interrupted, &view);
 	if (!error && view.answer == GATE_WAIT)

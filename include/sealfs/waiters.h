@@ -24,6 +24,8 @@ struct waiter {
 	void (*resume)(struct waiter *waiter, int result);
 	pid_t tid;
 	uid_t uid;
+	gid_t gid;
+	bool reads; /* it wants content, and will read it */
 	unsigned int generation; /* of the checkpoint when it began to wait */
 	/* private */
 	UT_hash_handle hh;
