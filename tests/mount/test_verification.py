@@ -5,6 +5,7 @@
 import os
 import re
 import signal
+import time
 
 from harness import ALL_MODES, DAEMON, ROOT, USER, SealfsTest, in_modes, main, pattern, sealed_manifest_parents, until
 
@@ -93,6 +94,49 @@ class At_open(Verification):
         for _ in range(3):
             reader("open(d + '/parent/f3', 'rb').close()", d=self.point)
         self.assertLess(self.bytes_read(mount), 3 * MEGABYTE)
+
+    def begin_to_wait(self, how, *options):
+        """Six files of 2 MiB that are not sealed yet, a mount that is to be looked at, and somebody who waits there."""
+        writer = self.mount(point=self.make_dir("writer"), name="writer")
+        parent = self.agent("parent")
+        parent("os.mkdir(d); [open('%s/f%d' % (d, n), 'wb').write(pattern(size, n)) for n in range(6)]", d=writer.path + "/parent", size=2 * MEGABYTE)
+        mount = self.mount(*options)
+        if how == "wait":
+            waiting = self.spawn([self.sealctl_path, "wait", self.point + "/parent"]).parked()
+        else:
+            waiting = self.agent("child").start(how, d=self.point).parked()
+        return writer, mount, waiting
+
+    def check_all_are_verified(self, how):
+        """Nobody asks for a second one."""
+        writer, mount, waiting = self.begin_to_wait(how)
+        before = self.bytes_read(mount)
+        self.ctl("seal", writer.path + "/parent", trial="parent")
+        waiting.value()
+        until(lambda: self.bytes_read(mount) - before > 12 * MEGABYTE, "all files to be read")
+
+    def test_who_waited_for_one_file_has_all_verified_ahead(self):
+        self.check_all_are_verified("open(d + '/parent/f3', 'rb').close()")
+
+    def test_who_waited_whether_one_is_there_has_all_verified_ahead(self):
+        self.check_all_are_verified("os.path.exists(d + '/parent/f3')")
+
+    def test_who_waited_for_the_listing_has_all_verified_ahead(self):
+        self.check_all_are_verified("os.listdir(d + '/parent')")
+
+    def test_who_only_waits_for_the_end_has_nothing_read(self):
+        writer, mount, waiting = self.begin_to_wait("wait")
+        self.ctl("seal", writer.path + "/parent", trial="parent")
+        self.assertEqual(waiting.wait(), 0)
+        time.sleep(1)  # it would have begun
+        self.assertLess(self.bytes_read(mount), MEGABYTE)
+
+    def test_nothing_is_read_ahead_for_who_waits_with_prefetch_off(self):
+        writer, mount, waiting = self.begin_to_wait("os.path.exists(d + '/parent/f3')", "prefetch=off")
+        self.ctl("seal", writer.path + "/parent", trial="parent")
+        self.assertIs(waiting.value(), True)
+        self.agent("child")("open(d + '/parent/f1', 'rb').close()", d=self.point)
+        self.assertLess(self.bytes_read(mount), 4 * MEGABYTE)
 
     def test_damage_that_was_found_ahead_is_told_at_open(self):
         self.make(files={"a": pattern(MEGABYTE, 1), "b": pattern(MEGABYTE, 2)})
