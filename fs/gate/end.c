@@ -14,6 +14,7 @@
 #include "sealfs/identity.h"
 #include "sealfs/log.h"
 
+#define MAPPED_RETRY_NS 100000000u
 #define BY_HAND_PATIENCE_NS 500000000u /* how long a seal by hand waits for files that are being closed */
 
 void gate_set_outcome_(struct gate_checkpoint *checkpoint, int result, const char *format, ...)
@@ -69,12 +70,22 @@ void gate_drop_sealer_(struct gate_checkpoint *checkpoint)
 	checkpoint->sealer.trial = NULL;
 }
 
+/* A mount that joined has nothing open any more, but something was still mapped. Under the lock. */
+static void attend_mapping(struct gate_checkpoint *checkpoint)
+{
+	if (!checkpoint->mapped_by || checkpoint->claimer || checkpoint->lease.fd < 0 || checkpoint->ending != ENDING_NONE)
+		return;
+	checkpoint->mapped_by = gate_mapped_by_(checkpoint, 0);
+	gate_check_closed_(checkpoint);
+}
+
 /* Still open for writing after a while: say so; a seal by hand gives up, the end of a trial goes on waiting. */
 void gate_attention_end_(struct gate_checkpoint *checkpoint)
 {
 	struct gate_write_handle *handle = checkpoint->handles;
 	struct identity_process process;
 
+	attend_mapping(checkpoint);
 	if (checkpoint->ending != ENDING_CLOSING || !handle)
 		return;
 	if (identity_process(handle->tid, &process)) {
@@ -205,27 +216,59 @@ static void claim_plain(struct gate_checkpoint *checkpoint)
 	checkpoint->ending = ENDING_NONE;
 }
 
+/*
+ * A shared mapping outlives the descriptor, and where the kernel passes content through, the open file as well: its stores would change what is sealed.
+ * A seal by hand gives up; the end of a trial waits. True: not now.
+ */
+static bool is_still_mapped(struct gate_checkpoint *checkpoint)
+{
+	struct identity_process process = {.command = "gone"};
+	pid_t by = gate_mapped_by_(checkpoint, 0), before = checkpoint->mapped_by;
+
+	checkpoint->mapped_by = by;
+	if (checkpoint->ending != ENDING_SEALING)
+		return true;
+	if (!by)
+		return false;
+	identity_process(by, &process);
+	if (checkpoint->by_hand) {
+		gate_set_outcome_(checkpoint, -EBUSY, "still mapped for writing by pid %d (%s)", by, process.command);
+		checkpoint->ending = ENDING_NONE;
+		gate_drop_sealer_(checkpoint);
+		return true;
+	}
+	if (by != before)
+		log_warning("'%s': trial '%s' has ended, but pid %d (%s) still has a file mapped for writing: it is sealed when that is gone",
+			    checkpoint->path, checkpoint->state.claim.trial, by, process.command);
+	checkpoint->wait_lease = true;
+	gate_attend_(checkpoint, MAPPED_RETRY_NS);
+	return true;
+}
+
 void gate_end_job_(struct pool_job *pool_job)
 {
 	struct gate_checkpoint *checkpoint = (void *)((char *)pool_job - offsetof(struct gate_checkpoint, end_job));
 
 	pthread_mutex_lock(&checkpoint->lock);
-	if (checkpoint->sealer.trial && checkpoint->ending == ENDING_SEALING)
+	checkpoint->end_running = true;
+	bool mapped = checkpoint->ending == ENDING_SEALING && is_still_mapped(checkpoint);
+	if (checkpoint->sealer.trial && checkpoint->ending == ENDING_SEALING && !mapped)
 		claim_plain(checkpoint);
 	if (checkpoint->lease.fd < 0 || checkpoint->ending == ENDING_NONE || !checkpoint->state_known) {
 		checkpoint->ending = ENDING_NONE;
 	} else {
 		CREDS_SCOPE(checkpoint->state.claim.uid, checkpoint->state.claim.gid, 0);
-		checkpoint->end_running = true;
 		if (checkpoint->ending == ENDING_ABANDONING) {
 			abandon_as_asked(checkpoint);
+		} else if (mapped) {
+			/* it is asked again later */
 		} else if (!checkpoint->claimer && !checkpoint->by_hand) {
 			leave_joined(checkpoint);
 		} else if (gate_take_exclusively_(checkpoint)) {
 			gate_seal_(checkpoint);
 		}
-		checkpoint->end_running = false;
 	}
+	checkpoint->end_running = false;
 	pthread_mutex_unlock(&checkpoint->lock);
 	gate_tell_(checkpoint);
 	gate_checkpoint_put(checkpoint);

@@ -64,7 +64,8 @@ struct gate_checkpoint {
 	char *write_error_path;
 	bool vacated;		    /* its trial renamed or removed all of it */
 	bool end_running;	    /* the end's job is at work (it lets go of the lock while it hashes) */
-	bool wait_lease;	    /* SEALING, but other mounts have not let go yet */
+	bool wait_lease;	    /* SEALING, but other mounts, or mappings of files, have not let go yet */
+	pid_t mapped_by;	    /* who has a file mapped for writing, as far as was told or is waited for; 0: nobody */
 	enum ending ending;
 	bool by_hand;	    /* the end was asked for by hand: give up when it can not be had soon */
 	char *end_reason;   /* ABANDONING: why */
@@ -187,6 +188,10 @@ void gate_seal_(struct gate_checkpoint *checkpoint);
 /* ---- writing.c: under checkpoint->lock ---- */
 /* What is open for writing counts no more. */
 void gate_forget_handles_(struct gate_checkpoint *checkpoint);
+/* The last thing that a seal waited for may be gone. */
+void gate_check_closed_(struct gate_checkpoint *checkpoint);
+/* The lock is let go of meanwhile: who has a file mapped so that he can still write it? 0: nobody. */
+pid_t gate_mapped_by_(struct gate_checkpoint *checkpoint, pid_t only);
 
 /* ---- run.c ---- */
 void gate_trial_ended_(void *arg, struct trial *trial, const char *failure);

@@ -6,10 +6,29 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "sealfs/creds.h"
 #include "sealfs/log.h"
 
-/* Under the lock: the last thing that a seal waited for may be gone. */
-static void check_closed(struct gate_checkpoint *checkpoint)
+#define MAPPED_RETRY_NS 1000000000u
+
+pid_t gate_mapped_by_(struct gate_checkpoint *checkpoint, pid_t only)
+{
+	struct gate *gate = checkpoint->gate;
+	pid_t by = 0;
+
+	if (!gate->options.mapped)
+		return 0;
+	pthread_mutex_unlock(&checkpoint->lock);
+	{
+		/* processes of all users */
+		CREDS_SCOPE(0, 0, 0);
+		by = gate->options.mapped(gate->options.arg, checkpoint, only);
+	}
+	pthread_mutex_lock(&checkpoint->lock);
+	return by;
+}
+
+void gate_check_closed_(struct gate_checkpoint *checkpoint)
 {
 	if (checkpoint->handles || checkpoint->changes)
 		return;
@@ -17,6 +36,10 @@ static void check_closed(struct gate_checkpoint *checkpoint)
 		checkpoint->ending = ENDING_SEALING;
 		gate_submit_end_(checkpoint);
 	} else if (checkpoint->ending == ENDING_NONE && !checkpoint->claimer && checkpoint->lease.fd >= 0) {
+		if (checkpoint->mapped_by) {
+			gate_attend_(checkpoint, MAPPED_RETRY_NS);
+			return;
+		}
 		/* a mount that joined holds the lease only while something is open for writing, so that the other one can seal */
 		lease_drop(&checkpoint->gate->options.store, &checkpoint->lease);
 		gate_attend_(checkpoint, 0);
@@ -46,7 +69,7 @@ void gate_change_done(struct gate *gate, struct gate_checkpoint *checkpoint)
 {
 	pthread_mutex_lock(&checkpoint->lock);
 	checkpoint->changes--;
-	check_closed(checkpoint);
+	gate_check_closed_(checkpoint);
 	pthread_mutex_unlock(&checkpoint->lock);
 }
 
@@ -120,7 +143,7 @@ void gate_renamed(struct gate *gate, struct gate_checkpoint *from, struct gate_c
 	if (exchange)
 		to->handles = NULL;
 	unsigned int moved = move_handles(gate, ours, to), back = move_handles(gate, theirs, from);
-	check_closed(from);
+	gate_check_closed_(from);
 	pthread_mutex_unlock(&second->lock);
 	pthread_mutex_unlock(&first->lock);
 	put_times(from, moved);
@@ -149,10 +172,19 @@ void gate_write_closed(struct gate *gate, struct gate_write_handle *handle)
 
 	if (!checkpoint)
 		return;
+	/* one who only joined lets go at the last close, so it must be known now; all others are asked at the end */
+	if (handle->counts && checkpoint->handles == handle && !handle->next && !checkpoint->claimer) {
+		checkpoint->mapped_by = gate_mapped_by_(checkpoint, handle->tid);
+		if (handle->checkpoint != checkpoint) { /* it was renamed meanwhile */
+			pthread_mutex_unlock(&checkpoint->lock);
+			gate_checkpoint_put(checkpoint);
+			checkpoint = lock_checkpoint_of(gate, handle);
+		}
+	}
 	if (handle->counts)
 		DL_DELETE(checkpoint->handles, handle);
 	handle->checkpoint = NULL;
-	check_closed(checkpoint);
+	gate_check_closed_(checkpoint);
 	pthread_mutex_unlock(&checkpoint->lock);
 	put_times(checkpoint, 2); /* the handle's and ours */
 }

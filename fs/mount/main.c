@@ -289,6 +289,8 @@ static int set_up(struct options *options, struct gate_options *gate_options, ch
 	gate_options->remote = mount.remote;
 	gate_options->hints = options->hints;
 	gate_options->forget = session_forget;
+	/* only there a mapping does not keep the file open */
+	gate_options->mapped = mount.want_passthrough ? mappings_find : NULL;
 	gate_options->arg = &mount;
 	mount.gate = gate_create(gate_options);
 	if (!mount.gate)

@@ -19,6 +19,7 @@
 struct mount {
 	struct fuse_session *session;
 	int device; /* /dev/fuse */
+	uint64_t number; /* the mount's st_dev */
 	struct gate *gate;
 	struct nodes nodes;
 	unsigned int depth;
@@ -148,6 +149,10 @@ int entry_made(struct mount *mount, struct node *parent, const char *name, struc
 void promise_attributes(const struct node *node, struct stat *out);
 /* Attributes of a node, by its name or by a file that is open on it. */
 int node_stat(struct mount *mount, struct node *node, struct stat *out);
+
+/* ---- mappings.c ---- */
+/* As gate_options.mapped; `arg` is the mount. */
+pid_t mappings_find(void *arg, struct gate_checkpoint *checkpoint, pid_t only);
 
 /* ---- park.c ---- */
 

@@ -98,6 +98,27 @@ void node_home_put(struct node_home *home)
 	home->checkpoint = NULL;
 }
 
+static bool is_in_locked(const struct nodes *nodes, struct node *node, const struct gate_checkpoint *checkpoint)
+{
+	const char *name;
+
+	while (node != nodes->root && !node->checkpoint && step_up(node, &node, &name))
+		;
+	return node->checkpoint == checkpoint;
+}
+
+bool node_is_in(struct nodes *nodes, uint64_t inode, const struct gate_checkpoint *checkpoint)
+{
+	struct node *node;
+	bool found = false;
+
+	pthread_mutex_lock(&nodes->lock);
+	for (node = nodes->all; node && !found; node = node->all_next)
+		found = node->key.inode == inode && !node->promise && is_in_locked(nodes, node, checkpoint);
+	pthread_mutex_unlock(&nodes->lock);
+	return found;
+}
+
 int node_path(struct nodes *nodes, struct node *parent, const char *name, char path[PATH_MAX])
 {
 	char buffer[PATH_MAX];

@@ -2,10 +2,13 @@
 #include "session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -97,6 +100,15 @@ static void op_init(void *userdata, struct fuse_conn_info *connection)
 
 /* ---- mounting ---- */
 
+/* Without asking the file system, which nobody serves yet. */
+static void learn_number(struct mount *mount, const char *mountpoint)
+{
+	struct statx x;
+
+	if (!statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW, STATX_TYPE, &x))
+		mount->number = makedev(x.stx_dev_major, x.stx_dev_minor);
+}
+
 int session_mount(struct mount *mount, const char *program, const char *options, bool debug, const char *mountpoint)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -115,6 +127,7 @@ int session_mount(struct mount *mount, const char *program, const char *options,
 	if (error)
 		return error;
 	mount->device = fuse_session_fd(mount->session);
+	learn_number(mount, mountpoint);
 	return fuse_session_custom_io(mount->session, &conversation, mount->device);
 }
 

@@ -120,6 +120,9 @@ void node_home_put(struct node_home *home);
 /* The path below the export's root of parent/name (name "" for the parent itself), in a buffer of PATH_MAX. -ENAMETOOLONG, -ESTALE. */
 int node_path(struct nodes *nodes, struct node *parent, const char *name, char path[PATH_MAX]);
 
+/* Has the checkpoint a file with this inode number? */
+bool node_is_in(struct nodes *nodes, uint64_t inode, const struct gate_checkpoint *checkpoint);
+
 /* The node at `path`, if the kernel knows it: a reference; or NULL. */
 struct node *node_find_path(struct nodes *nodes, const char *path);
 

@@ -154,28 +154,6 @@ class Asked_for(Sealing):
         reader = self.agent("child")
         self.assertEqual(reader("[open(d + '/' + n, 'rb').read() for n in 'mw']", d=self.path), [pattern(1 << 20, 3), pattern(1 << 20, 4)])
 
-    def test_mapping_that_is_still_writable_is_not_sealed_over(self):
-        """A shared mapping outlives its descriptor: either the seal is refused or later stores don't show."""
-        self.mount()
-        agent = self.agent("parent")
-        agent("""
-            import mmap
-            os.mkdir(d)
-            fd = os.open(d + '/m', os.O_RDWR | os.O_CREAT)
-            os.ftruncate(fd, 8192)
-            view = mmap.mmap(fd, 8192)
-            os.close(fd)
-            view[:] = b'a' * 8192
-            """, d=self.path)
-        result = self.sealctl("seal", self.path, trial="parent")
-        agent("view[:5] = b'later'")
-        reader = self.agent("child")
-        if result.status == 0:
-            call = reader.start("open(d + '/m', 'rb').read()", d=self.path)
-            self.assertTrue(call.error() == "EBADMSG" or call.value() == b"a" * 8192, "bytes that were never sealed")
-        else:
-            self.assertIn(str(agent.pid), result.err)
-
 
 @in_modes(ROOT, DAEMON)
 class Made_of(Sealing):

@@ -3,7 +3,7 @@
 
 import os
 
-from harness import ALL_MODES, DAEMON, ROOT, SealfsTest, in_modes, main, pattern
+from harness import ALL_MODES, DAEMON, ROOT, SealfsTest, in_modes, main, pattern, until
 
 DATA = pattern(9000, 1)
 READ = "open(p, 'rb').read()"
@@ -78,6 +78,141 @@ class Open_files(SealfsTest):
         self.ctl("seal", self.point + "/b", trial="writer")
         self.assertEqual(self.agent("reader")(READ, p=self.point + "/b/w"), DATA)
         self.assertEqual(self.agent("reader")(READ, p=self.point + "/a/w"), b"")
+
+
+MAPPED = """
+    def keep_mapping(path, size):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.ftruncate(fd, size)
+        libc.mmap.restype = ctypes.c_void_p
+        view = libc.mmap(None, ctypes.c_size_t(size), 3, 1, fd, ctypes.c_long(0))
+        os.close(fd)
+        ctypes.memset(view, 97, size)
+        return view
+    def end_mapping(view, size):
+        libc.munmap(ctypes.c_void_p(view), ctypes.c_size_t(size))
+    """
+
+
+@in_modes(ROOT, DAEMON)
+class Mappings(SealfsTest):
+    """A shared mapping goes on writing after its file was closed (Python's own `mmap` keeps a descriptor, numpy's and Rust's do not)."""
+
+    def writer(self, trial="writer"):
+        agent = self.agent(trial)
+        agent(MAPPED)
+        return agent
+
+    def test_seal_by_hand_is_refused_while_a_file_is_mapped_for_writing(self):
+        self.mount()
+        agent, path = self.writer(), self.point + "/c"
+        agent("os.mkdir(d); view = keep_mapping(d + '/m', 8192)", d=path)
+        result = self.ctl("seal", path, trial="writer", expect=1)
+        self.assertRegex(result.err, r"still (mapped|open) for writing by pid %d \(python3\)" % agent.pid)
+        self.assertEqual(self.state(path), "open")
+        agent("ctypes.memset(view, 98, 5); end_mapping(view, 8192)")
+        self.ctl("seal", path, trial="writer")
+        self.assertEqual(self.agent("reader")(READ, p=path + "/m"), b"b" * 5 + b"a" * 8187)
+
+    def test_plain_data_that_are_mapped_for_writing_stay_plain(self):
+        os.mkdir(self.exported("old"))
+        self.give(self.exported("old"))
+        self.mount()
+        agent, path = self.writer(), self.point + "/old"
+        agent("view = keep_mapping(d + '/m', 8192)", d=path)
+        result = self.ctl("seal", path, trial="writer", expect=1)
+        self.assertRegex(result.err, r"still (mapped|open) for writing by pid %d " % agent.pid)
+        self.assertEqual(self.state(path), "plain")
+        agent("end_mapping(view, 8192)")
+        self.ctl("seal", path, trial="writer")
+
+    def test_mapping_that_a_child_has_inherited(self):
+        self.mount()
+        agent, path = self.writer(), self.point + "/c"
+        agent("os.mkdir(d); view = keep_mapping(d + '/m', 8192)", d=path)
+        child = agent("""
+            ends = os.pipe()
+            result = os.fork()
+            if result == 0:
+                os.close(ends[1])
+                os.read(ends[0], 1)
+                os._exit(0)
+            os.close(ends[0])
+            end_mapping(view, 8192)
+            """)
+        result = self.ctl("seal", path, trial="writer", expect=1)
+        # without passthrough it is the file that is still open
+        self.assertIn("still mapped for writing by pid %d " % child if self.mode is ROOT else "still open for writing by pid %d " % agent.pid, result.err)
+        agent("os.close(ends[1]); os.waitpid(child, 0)", child=child)
+        self.ctl("seal", path, trial="writer")
+
+    def test_end_of_a_trial_waits_for_the_last_mapping(self):
+        mount = self.mount()
+        path = self.point + "/c"
+        reader = self.agent("reader")
+        code = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+os.mkdir(sys.argv[1])
+fd = os.open(sys.argv[1] + '/m', os.O_RDWR | os.O_CREAT)
+os.ftruncate(fd, 8192)
+view = libc.mmap(None, ctypes.c_size_t(8192), 3, 1, fd, ctypes.c_long(0))
+os.close(fd)
+ends = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    os.close(1)
+    os.close(2)
+    open(sys.argv[2], 'rb').read()
+    ctypes.memset(view, 98, 8192)
+    os._exit(0)
+"""
+        fifo = self.tmp + "/fifo"
+        os.mkfifo(fifo)
+        os.chmod(fifo, 0o666)
+        process = self.spawn([self.sealctl_path, "run", "--trial", "t", "--", "/usr/bin/python3", "-c", code, path, fifo])
+        call = reader.start(READ, p=path + "/m") if os.path.exists(path) else None
+        mount.await_log("still has a file (mapped|open) for writing: it is sealed when that is")
+        if call is None:
+            call = reader.start(READ, p=path + "/m")
+        call.parked()
+        with open(fifo, "wb"):
+            pass
+        self.assertEqual(call.value(), b"b" * 8192)
+        self.assertEqual(process.wait(), 0)
+        self.assertEqual(self.ctl("verify", path).status, 0)
+
+    def test_mapping_through_another_mount_of_the_same_trial(self):
+        self.mount()
+        other = self.second_mount()
+        first, second = self.agent("writer"), self.writer()
+        first("os.mkdir(d); open(d + '/a', 'w').write('a')", d=self.point + "/c")
+        second("view = keep_mapping(d + '/m', 8192)", d=other.path + "/c")
+        result = self.ctl("seal", self.point + "/c", trial="writer", expect=1)
+        self.assertIn("another mount or machine still writes to it", result.err)
+        second("ctypes.memset(view, 98, 8192); end_mapping(view, 8192)")
+        until(lambda: self.sealctl("seal", self.point + "/c", trial="writer").status == 0, "the other mount to let go")
+        self.assertEqual(self.agent("reader")(READ, p=self.point + "/c/m"), b"b" * 8192)
+
+    def test_mappings_that_can_not_write_are_no_hindrance(self):
+        self.mount()
+        agent, path = self.writer(), self.point + "/c"
+        agent("""
+            import mmap
+            os.mkdir(d)
+            with open(d + '/m', 'wb') as file:
+                file.write(b'a' * 8192)
+            with open(d + '/m', 'rb') as file:
+                shared = mmap.mmap(file.fileno(), 8192, prot=mmap.PROT_READ)
+                private = mmap.mmap(file.fileno(), 8192, flags=mmap.MAP_PRIVATE)
+            private[:] = b'b' * 8192
+            os.mkdir(d + '2')
+            view = keep_mapping(d + '2/m', 8192)
+            """, d=path)
+        self.ctl("seal", path, trial="writer")
+        self.assertEqual(agent("shared[:]"), b"a" * 8192)
+        self.ctl("seal", path + "2", trial="writer", expect=1)
 
 
 if __name__ == "__main__":
