@@ -158,14 +158,13 @@ void gate_seal_(struct gate_checkpoint *checkpoint)
 	struct gate *gate = checkpoint->gate;
 	const struct record *claim = &checkpoint->state.claim;
 	char *const *live = gate->options.config.live;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct seal_job job = {.path = checkpoint->path,
 			       .generation = checkpoint->own,
 			       .trial = strdup(claim->trial),
 			       .uid = claim->uid,
 			       .gid = claim->gid,
 			       .live = live,
-			       .threads = cpus > 0 ? (unsigned int)cpus : 1,
+			       .threads = digest_threads(),
 			       .key = gate->options.key,
 			       .warn = warn_skipped,
 			       .arg = checkpoint,

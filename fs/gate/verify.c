@@ -84,10 +84,9 @@ static int hash(struct verification *work, const struct digest_sink *sink)
 	const struct manifest_entry *entry = &work->sealed->manifest.entries[work->index];
 	struct gate_file_check *checks = work->sealed->checks;
 	struct digest_progress progress = {.bytes_done = &checks->bytes_read, .cancel = &work->gate->cancel};
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct digest digest;
 
-	int error = digest_file_tree(&work->gate->options.store, work->fd, entry->size, cpus > 0 ? (unsigned int)cpus : 1, &progress, sink,
+	int error = digest_file_tree(&work->gate->options.store, work->fd, entry->size, digest_threads(), &progress, sink,
 				     &digest);
 	if (!error && !digest_equal(&digest, &entry->digest))
 		error = -EBADMSG;

@@ -1,7 +1,7 @@
 /*
  * digest - file digests by all cores at once
  *
- * Threads take the next chunk of the file and reduce it to the hashes of its level-1 blocks (32 bytes for 512 KiB).
+ * Threads take the next chunk of the file and reduce it to the hashes of its level-1 blocks (32 bytes for 512 KiB). Each has a read of its own under way.
  * These must go into the tree in order; chunks that are done early wait in a small window, and nobody runs ahead of it,
  * so memory stays bounded.
  */
@@ -13,15 +13,18 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "digest_tree.h"
 #include "internal.h"
 
 #define GROUP_SIZE ((size_t)DIGEST_TREE_ARITY * DIGEST_BLOCK_SIZE) /* data below one level-1 block */
-#define CHUNK_GROUPS 2
+#define CHUNK_GROUPS 1
 #define CHUNK_SIZE (CHUNK_GROUPS * GROUP_SIZE)
 #define THREADS_MAX 256
 #define WINDOW_PER_THREAD 4
+#define USUAL_THREADS_LEAST 8 /* reads at once, on however few cores */
+#define USUAL_THREADS_MOST 40
 
 /* A chunk, reduced: hashes of its whole groups, and the leaves of the file's last, incomplete one. */
 struct reduced {
@@ -46,6 +49,15 @@ struct computation {
 	struct reduced *window; /* a slot belongs to the thread that took its chunk until `ready` is set */
 	unsigned int slots;
 };
+
+unsigned int digest_threads(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (cores < USUAL_THREADS_LEAST)
+		return USUAL_THREADS_LEAST;
+	return cores < USUAL_THREADS_MOST ? (unsigned int)cores : USUAL_THREADS_MOST;
+}
 
 void digest_sha256(const void *data, size_t size, struct digest *out)
 {

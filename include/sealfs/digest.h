@@ -28,11 +28,15 @@ struct digest_progress {
 	const atomic_bool *cancel;	   /* set: the computation ends soon with -ECANCELED */
 };
 
+/* How many threads a large computation wants: one a core, but enough to have several reads under way where the server is far away, and not more than
+ * memory is worth (24 MiB). */
+unsigned int digest_threads(void);
+
 /* The plain SHA-256 of a buffer. */
 void digest_sha256(const void *data, size_t size, struct digest *out);
 
 /* The file digest of `size` bytes read from `fd` with positional reads of large chunks. With `threads` > 1 the chunks are hashed by as many threads
- * at once (the caller's is one of them); memory is bounded whatever the size: about 2 MiB a thread.
+ * at once (the caller's is one of them); memory is bounded whatever the size: about 0.6 MiB a thread.
  * A file that ends before `size` gives -EBADMSG. Blocks. -errno of the read, -ECANCELED, -ENOMEM. */
 int digest_file(const struct store *store, int fd, uint64_t size, unsigned int threads, const struct digest_progress *progress,
 		struct digest *out);

@@ -5,6 +5,9 @@
 
 #include "scratch.h"
 
+#include <pthread.h>
+#include <time.h>
+
 static struct scratch scratch;
 
 /* The pattern of scratch_pattern(), digested by `fsverity digest --compact`. */
@@ -237,6 +240,51 @@ static void short_reads_are_continued_and_errors_passed_on(void **state)
 	free(data);
 }
 
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned int now, most, wanted;
+} under_way = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* A server that answers nobody before so many ask. */
+static ssize_t pread_of_a_far_server(void *ctx, int fd, void *buf, size_t size, off_t offset)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 20;
+	pthread_mutex_lock(&under_way.lock);
+	if (++under_way.now > under_way.most)
+		under_way.most = under_way.now;
+	pthread_cond_broadcast(&under_way.changed);
+	while (under_way.most < under_way.wanted && pthread_cond_timedwait(&under_way.changed, &under_way.lock, &until) == 0)
+		;
+	under_way.now--;
+	pthread_mutex_unlock(&under_way.lock);
+	return store_system_ops.pread(NULL, fd, buf, size, offset);
+}
+
+static void several_reads_are_under_way_at_once(void **state)
+{
+	struct store_ops ops = store_system_ops;
+	struct store store = {.ops = &ops, .root = -1};
+	struct digest digest, again;
+	uint8_t *data = malloc(16 << 20);
+	int fd;
+
+	scratch_pattern(data, 16 << 20);
+	fd = open_data(data, 16 << 20);
+	assert_true(digest_threads() >= 8);
+	ops.pread = pread_of_a_far_server;
+	under_way.wanted = 8;
+	assert_int_equal(digest_file(&store, fd, 16 << 20, digest_threads(), NULL, &digest), 0);
+	assert_true(under_way.most >= 8);
+	assert_int_equal(digest_buffer(data, 16 << 20, &again), 0);
+	assert_true(digest_equal(&digest, &again));
+	close(fd);
+	free(data);
+}
+
 static void sha256_is_that_of_fips_180(void **state)
 {
 	struct digest digest;
@@ -281,6 +329,7 @@ int main(void)
 		cmocka_unit_test(file_that_ends_early_is_no_file_of_that_size),
 		cmocka_unit_test(computation_counts_and_is_cancelled),
 		cmocka_unit_test(short_reads_are_continued_and_errors_passed_on),
+		cmocka_unit_test(several_reads_are_under_way_at_once),
 		cmocka_unit_test(sha256_is_that_of_fips_180),
 		cmocka_unit_test(hex_is_lower_case_and_complete),
 	};

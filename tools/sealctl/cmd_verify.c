@@ -205,9 +205,8 @@ int cmd_verify(const struct command *self, int argc, char **argv)
 {
 	AUTO_FREE char **live = calloc((size_t)argc + 1, sizeof(*live));
 	json_auto_t *skipped = json_object();
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct verify verify = {.live = live,
-				.threads = cores > 1 ? (unsigned int)cores : 1,
+				.threads = digest_threads(),
 				.cancel = &interrupted,
 				.skipped = skipped};
 	struct options options = {.verify = &verify};

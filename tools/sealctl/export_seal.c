@@ -55,14 +55,13 @@ static int run_job(const struct export_dir *export, const char *path, unsigned i
 {
 	CLEANUP(record_free) struct record self = {0};
 	atomic_uint_least64_t done = 0, total = 0;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct seal_job job = {.path = path,
 			       .generation = generation,
 			       .pid = getpid(),
 			       .uid = geteuid(),
 			       .gid = getegid(),
 			       .live = export->config->live,
-			       .threads = cores > 1 ? (unsigned int)cores : 1,
+			       .threads = digest_threads(),
 			       .key = key,
 			       .warn = warn_skipped,
 			       .progress = {.bytes_done = &done},
