@@ -1,7 +1,7 @@
 /*
  * test_seal_faults - every operation fails once, and the machine dies after every operation
  *
- * Each scenario is run again and again: at its n-th operation on the export an error comes (EIO, ENOSPC, ESTALE), or
+ * Each scenario is run again and again: at its n-th operation on the export an error comes (EIO, ENOSPC, ESTALE, EINTR), or
  * the answer to it is lost, or it is done by half, or the process is no more; for every n, until it runs through
  * untouched. Then a fresh look, with the system's own operations, must find a state that is legal, a sealed checkpoint
  * that verifies, and a way to go on to the end. How often is printed per scenario.
@@ -588,7 +588,7 @@ static const struct {
 	int error;
 } faults[] = {
 	{"EIO", FAULTY_ERROR, EIO},        {"ENOSPC", FAULTY_ERROR, ENOSPC},    {"ESTALE", FAULTY_ERROR, ESTALE},
-	{"lost answer", FAULTY_LOST, EIO}, {"short transfer", FAULTY_SHORT, 0},
+	{"EINTR", FAULTY_ERROR, EINTR},    {"lost answer", FAULTY_LOST, EIO},   {"short transfer", FAULTY_SHORT, 0},
 };
 
 static void with_every_fault_at_every_operation(const struct scenario *scenario)
