@@ -16,6 +16,7 @@ struct gate_check {
 	struct wait_point point;
 	enum gate_check_state state;
 	struct gate_stamp stamp;
+	uint64_t tree_base; /* where its hashes begin in the tree file of the seal */
 	int tree; /* a Merkle tree of our own, in memory; 0: none */
 };
 
