@@ -114,6 +114,15 @@ class Mappings(SealfsTest):
         self.ctl("seal", path, trial="writer")
         self.assertEqual(self.agent("reader")(READ, p=path + "/m"), b"b" * 5 + b"a" * 8187)
 
+    def test_checkpoint_of_one_file_that_is_mapped_for_writing(self):
+        self.mount()
+        agent, path = self.writer(), self.point + "/one.pt"
+        agent("view = keep_mapping(p, 8192)", p=path)
+        result = self.ctl("seal", path, trial="writer", expect=1)
+        self.assertRegex(result.err, r"still (mapped|open) for writing by pid %d " % agent.pid)
+        agent("end_mapping(view, 8192)")
+        self.ctl("seal", path, trial="writer")
+
     def test_plain_data_that_are_mapped_for_writing_stay_plain(self):
         os.mkdir(self.exported("old"))
         self.give(self.exported("old"))
