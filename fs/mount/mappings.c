@@ -25,33 +25,63 @@ struct search {
 	size_t count, capacity;
 };
 
-/* "7f50d0400000-7f50d0600000 rw-s 00000000 00:2a 627705  /mnt/seal/t1/model": shared, writable, of this mount and checkpoint? */
-static bool writes(const struct search *search, const char *line)
+static FILE *open_of_process(pid_t pid, const char *name)
+{
+	char path[60];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	return fopen(path, "re"); /* NULL: it is gone */
+}
+
+/* "7f50d0400000-7f50d0600000 rw-s 00000000 00:2a 627705  /mnt/seal/t1/model": shared, of this mount and checkpoint? */
+static bool is_shared_with(const struct search *search, const char *rights)
 {
 	unsigned int major_number, minor_number;
-	const char *rights = strchr(line, ' ');
 	uint64_t inode;
 
-	if (!rights || strlen(rights) < 5 || rights[2] != 'w' || rights[4] != 's')
+	if (strlen(rights) < 6 || rights[4] != 's')
 		return false;
 	if (sscanf(rights + 6, "%*x %x:%x %" SCNu64, &major_number, &minor_number, &inode) != 3)
 		return false;
 	return makedev(major_number, minor_number) == search->mount->number && node_is_in(&search->mount->nodes, inode, search->checkpoint);
 }
 
+/* A mapping of a file that was open for writing can be made writable later (mprotect): "mw" among the flags of the one at this address. */
+static bool may_write(pid_t pid, const char *address, size_t length)
+{
+	FILE *file = open_of_process(pid, "smaps");
+	char *line = NULL;
+	size_t size = 0;
+	bool here = false, found = false;
+
+	while (file && !found && getline(&line, &size, file) > 0) {
+		if (!strncmp(line, address, length))
+			here = true;
+		else if (here && !strncmp(line, "VmFlags:", 8)) {
+			found = strstr(line, " mw") != NULL;
+			break;
+		}
+	}
+	if (file)
+		fclose(file);
+	free(line);
+	return found;
+}
+
 static bool process_writes(const struct search *search, pid_t pid)
 {
-	char path[40], *line = NULL;
+	FILE *file = open_of_process(pid, "maps");
+	char *line = NULL;
 	size_t size = 0;
 	bool found = false;
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-	FILE *file = fopen(path, "re");
-	if (!file)
-		return false; /* it is gone */
-	while (!found && getline(&line, &size, file) > 0)
-		found = writes(search, line);
-	fclose(file);
+	while (file && !found && getline(&line, &size, file) > 0) {
+		const char *rights = strchr(line, ' ');
+		if (rights && is_shared_with(search, rights))
+			found = rights[2] == 'w' || may_write(pid, line, (size_t)(rights - line));
+	}
+	if (file)
+		fclose(file);
 	free(line);
 	return found;
 }

@@ -123,6 +123,15 @@ class Mappings(SealfsTest):
         agent("end_mapping(view, 8192)")
         self.ctl("seal", path, trial="writer")
 
+    def test_mapping_that_can_be_made_writable(self):
+        self.mount()
+        agent, path = self.writer(), self.point + "/c"
+        agent("os.mkdir(d); view = keep_mapping(d + '/m', 8192); assert libc.mprotect(ctypes.c_void_p(view), ctypes.c_size_t(8192), 1) == 0", d=path)
+        result = self.ctl("seal", path, trial="writer", expect=1)
+        self.assertRegex(result.err, r"still (mapped|open) for writing by pid %d " % agent.pid)
+        agent("end_mapping(view, 8192)")
+        self.ctl("seal", path, trial="writer")
+
     def test_plain_data_that_are_mapped_for_writing_stay_plain(self):
         os.mkdir(self.exported("old"))
         self.give(self.exported("old"))
