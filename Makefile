@@ -5,6 +5,7 @@
 # make demo       two real PyTorch trials, child before parent
 # make fuzz       libFuzzer over all parsers, FUZZ_SECONDS each (clang)
 # make bench      how fast the mount is, against the bare directory and other file systems of its kind; BENCH="--quick …": arguments
+# make bench-nas  searches whose trials begin with the weights of earlier ones, against random search; NAS="--seeds 1,2,3"
 # make bench-handoff   how soon a child has its parent's weights: it waits at its open, or is launched afterwards; HANDOFF="--rounds 9"
 # make install    DESTDIR, PREFIX
 # V=1 shows the commands; CC, CFLAGS, LDFLAGS, SANITIZE=address,undefined as usual
@@ -104,6 +105,10 @@ bench:
 	$(Q)tests/install-deps bench || echo "bench: without those of its peers that are not here"
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) all $(BUILD)/tests/bench/bench_io
 	$(Q)BUILD=$(BUILD) tests/bench/bench $(BENCH)
+bench-nas:
+	$(Q)tests/install-deps build demo
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) all
+	$(Q)BUILD=$(BUILD) tests/bench/nas $(NAS)
 bench-handoff:
 	$(Q)tests/install-deps build demo
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) all
@@ -126,6 +131,6 @@ clean:
 	rm -rf $(BUILD)
 
 FORCE:
-.PHONY: all deps check check-nfs check-model fuzz fuzz-programs bench bench-handoff demo install clean test-programs FORCE
+.PHONY: all deps check check-nfs check-model fuzz fuzz-programs bench bench-nas bench-handoff demo install clean test-programs FORCE
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

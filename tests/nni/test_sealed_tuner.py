@@ -88,6 +88,12 @@ class Sealed_tuner(SealfsTest):
         self.assertIs(child.value(), True)
         self.assertEqual(self.stand("a"), ("sealed", "Job7"))
 
+    def test_later_phase_of_a_trial_names_it_beforehand(self):
+        tuner = self.tuner({"save_path": self.path("a")}, {"restore_path": self.path("a"), "save_path": self.path("b")})
+        tuner("tuner.generate_parameters(0, trial_job_id='Job7')")
+        tuner("tuner.generate_parameters(1)")
+        self.assertEqual(self.stand("a"), ("pending", "Job7"))
+
     def test_what_the_tuner_sends_later_is_seen_to_as_well(self):
         tuner = self.tuner({"save_path": self.path("a")})
         tuner("""

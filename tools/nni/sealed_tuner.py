@@ -31,9 +31,9 @@ RESULT_KEYS = ("path",)
 class _Trial:
     """What is known of a trial: by what id NNI knows it (None before it reports), what it saves, whether it ended (None, True, False)."""
 
-    def __init__(self, parameter_id):
+    def __init__(self, parameter_id, job=None):
         self.parameter_id = parameter_id
-        self.job = None
+        self.job = job
         self.saves = {}  # checkpoint: the last generation that had ended before the trial was handed out
         self.success = None
 
@@ -69,7 +69,7 @@ class SealedTuner(Tuner):
 
     def generate_parameters(self, parameter_id, **kwargs):
         parameters = self._inner.generate_parameters(parameter_id, **self._intercept(kwargs))
-        self._prepare(parameter_id, parameters)
+        self._prepare(parameter_id, parameters, kwargs.get("trial_job_id"))
         return parameters
 
     def generate_multiple_parameters(self, parameter_id_list, **kwargs):
@@ -129,11 +129,11 @@ class SealedTuner(Tuner):
             send(parameter_id, parameters)
         return {**kwargs, "st_callback": prepare_and_send}
 
-    def _prepare(self, parameter_id, parameters):
-        """Before the trial is submitted."""
+    def _prepare(self, parameter_id, parameters, job=None):
+        """Before the trial is submitted. `job` is known beforehand for the later phases of a trial, which NNI 1.x has."""
         if not isinstance(parameters, dict):
             return
-        trial = _Trial(parameter_id)
+        trial = _Trial(parameter_id, job)
         for path in _paths(parameters, self._save_keys):
             checkpoint = self._checkpoints.find(path)
             self._checkpoints.make_above(checkpoint)  # without it `sealctl run` could not claim the checkpoint beforehand
