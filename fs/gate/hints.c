@@ -28,7 +28,7 @@
 struct gate_hints *gate_hints_create_(const struct hints_option *option, int export, bool remote)
 {
 	struct gate_hints *hints = calloc(1, sizeof(*hints));
-	struct hint_place place;
+	struct hint_place place = {.address = {.ss_family = 0}};
 
 	if (!hints)
 		return NULL;

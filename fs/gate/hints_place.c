@@ -176,7 +176,7 @@ static int open_anywhere(uint16_t port)
 
 int gate_hints_open_(const struct hints_option *option, int export, bool remote, struct sockaddr_storage *announced)
 {
-	struct sockaddr_storage bound;
+	struct sockaddr_storage bound = {.ss_family = 0};
 	socklen_t size = sizeof(bound);
 
 	choose_address(option, export, remote, announced);

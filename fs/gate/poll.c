@@ -17,7 +17,8 @@
 #define HINTED_LAST_NS 15000000000u    /* 15 s */
 #define SETTLED_NS 200000000u	       /* far more than a tick of any server's clock */
 #define JUDGE_NS 3000000000u	       /* is the writer alive? Asked of the file server so often when nobody answers, … */
-#define JUDGE_HINTED_NS 120000000000u  /* … and so often, lest a liar keeps us, when its mount does */
+#define JUDGE_HINTED_NS 300000000000u  /* … and so often, lest a liar keeps us, when its mount does */
+#define READ_NS 300000000000u	       /* and so often all is read, whatever the folder looks like */
 
 /* A hint of the kernel's that something was linked there; without it polling alone serves. */
 static void add_watch(struct gate_checkpoint *checkpoint)
@@ -99,9 +100,10 @@ static bool may_differ(struct gate_checkpoint *checkpoint, uint64_t now)
 
 static bool must_judge(struct gate_checkpoint *checkpoint, uint64_t now)
 {
-	bool writer = checkpoint->state_known && checkpoint->state.kind == STATE_OPEN && checkpoint->lease.fd < 0;
-	uint64_t interval = !writer || gate_hints_proven_(checkpoint) ? JUDGE_HINTED_NS : checkpoint->gate->options.remote ? JUDGE_NS : 0;
+	uint64_t interval = gate_hints_proven_(checkpoint) ? JUDGE_HINTED_NS : checkpoint->gate->options.remote ? JUDGE_NS : 0;
 
+	if (checkpoint->state_known && (checkpoint->state.kind != STATE_OPEN || checkpoint->lease.fd >= 0))
+		return false;
 	return !checkpoint->judged_ns || now - checkpoint->judged_ns >= interval;
 }
 
@@ -113,15 +115,15 @@ static bool look(struct gate_checkpoint *checkpoint)
 	bool judge = must_judge(checkpoint, now), nudged = gate_hints_nudged_(checkpoint);
 
 	atomic_fetch_add(&gate->stats.polls, 1);
-	bool differs = may_differ(checkpoint, now);
+	bool differs = may_differ(checkpoint, now) || now - checkpoint->read_ns >= READ_NS;
 	/* who told us to look knows of an end: if it is not there, the writer may have gone without one */
 	judge = judge || (nudged && !differs);
-	if (!differs && !judge)
-		return true;
-	atomic_fetch_add(&gate->stats.looks, 1);
-	checkpoint->read_ns = now;
-	if (gate_reread_(checkpoint))
-		return true;
+	if (differs) {
+		atomic_fetch_add(&gate->stats.looks, 1);
+		checkpoint->read_ns = now;
+		if (gate_reread_(checkpoint))
+			return true;
+	}
 	if (judge) {
 		atomic_fetch_add(&gate->stats.judgements, 1);
 		checkpoint->judged_ns = now;
