@@ -5,10 +5,8 @@
 #include <sys/random.h>
 #include <utlist.h>
 
-#define RENEW_NS 3000000000u /* after an answer */
-#define RETRY_NS 200000000u  /* after the first question that was not answered; then twice as long each time */
-#define RETRY_LAST_NS 5000000000u
-#define UNANSWERED_MAX 3     /* then the mount that was asked can not be relied on */
+#include "schedule.h"
+
 #define LOOK_NS 1000000000u  /* looks that datagrams cause: one a second and checkpoint, … */
 #define LOOK_BURST 4
 #define LOOKS_NS 10000000u   /* … and a hundred a second in all */
@@ -180,13 +178,11 @@ bool gate_hints_nudged_(struct gate_checkpoint *checkpoint)
 static bool ask_again(struct gate *gate, struct gate_follow *follow, uint64_t now)
 {
 	bool silent = follow->proven && follow->unanswered >= UNANSWERED_MAX;
-	uint64_t retry = follow->unanswered < 5 ? (uint64_t)RETRY_NS << follow->unanswered : RETRY_LAST_NS;
 
 	if (silent)
 		follow->proven = false;
-	follow->unanswered++;
+	follow->due_ns = now + gate_ask_interval_(follow->unanswered++);
 	follow->challenged = false;
-	follow->due_ns = now + retry;
 	ask(gate, follow);
 	return silent;
 }

@@ -11,14 +11,7 @@
 #include <stdio.h>
 #include <sys/inotify.h>
 
-#define POLL_FIRST_NS 20000000u	       /* 20 ms */
-#define POLL_LAST_NS 1000000000u       /* 1 s */
-#define HINTED_FIRST_NS 5000000000u    /* 5 s: with a mount that answers, and so will tell */
-#define HINTED_LAST_NS 15000000000u    /* 15 s */
-#define SETTLED_NS 200000000u	       /* far more than a tick of any server's clock */
-#define JUDGE_NS 3000000000u	       /* is the writer alive? Asked of the file server so often when nobody answers, … */
-#define JUDGE_HINTED_NS 300000000000u  /* … and so often, lest a liar keeps us, when its mount does */
-#define READ_NS 300000000000u	       /* and so often all is read, whatever the folder looks like */
+#include "schedule.h"
 
 /* A hint of the kernel's that something was linked there; without it polling alone serves. */
 static void add_watch(struct gate_checkpoint *checkpoint)
@@ -100,7 +93,7 @@ static bool may_differ(struct gate_checkpoint *checkpoint, uint64_t now)
 
 static bool must_judge(struct gate_checkpoint *checkpoint, uint64_t now)
 {
-	uint64_t interval = gate_hints_proven_(checkpoint) ? JUDGE_HINTED_NS : checkpoint->gate->options.remote ? JUDGE_NS : 0;
+	uint64_t interval = gate_judge_interval_(gate_hints_proven_(checkpoint), checkpoint->gate->options.remote);
 
 	if (checkpoint->state_known && (checkpoint->state.kind != STATE_OPEN || checkpoint->lease.fd >= 0))
 		return false;
@@ -138,19 +131,6 @@ static void follow(struct gate_checkpoint *checkpoint)
 		gate_hints_leave_(checkpoint);
 	else
 		gate_hints_follow_(checkpoint);
-}
-
-/* `settled`: what was read last is sure to be what was there. */
-static uint64_t next_interval(uint64_t last, bool ours, bool hinted, bool settled)
-{
-	if (hinted && !settled)
-		return SETTLED_NS;
-	if (hinted) {
-		uint64_t next = last + last / 2;
-		return next < HINTED_FIRST_NS ? HINTED_FIRST_NS : next < HINTED_LAST_NS ? next : HINTED_LAST_NS;
-	}
-	uint64_t next = last ? last * 2 : ours ? POLL_LAST_NS : POLL_FIRST_NS;
-	return next < POLL_LAST_NS ? next : POLL_LAST_NS;
 }
 
 /* Nobody waits any more, or they are told what came of it. */
@@ -201,7 +181,7 @@ void gate_poll_job_(struct pool_job *job)
 	pthread_mutex_lock(&gate->lock);
 	checkpoint->poll_running = false;
 	if (again) {
-		checkpoint->interval_ns = next_interval(checkpoint->interval_ns, ours, hinted, settled);
+		checkpoint->interval_ns = gate_poll_interval_(checkpoint->interval_ns, ours, hinted, settled);
 		gate_attend_locked_(checkpoint, checkpoint->interval_ns);
 	}
 	bool timed = checkpoint->is_timed;
