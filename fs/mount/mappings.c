@@ -130,7 +130,8 @@ static pid_t look_at_new(struct search *search, bool *fresh)
 			found = pid;
 	}
 	closedir(directory);
-	qsort(search->seen, search->count, sizeof(*search->seen), by_number);
+	if (search->count)
+		qsort(search->seen, search->count, sizeof(*search->seen), by_number);
 	return found;
 }
 
