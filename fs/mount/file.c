@@ -335,8 +335,9 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t 
 		AS_CALLER(req);
 		written = fuse_buf_copy(&out, in, 0);
 	}
-	if (written == -EIO) /* of an earlier write, maybe */
-		report_lost_write(mount_of(req), handle_of(fi), -EIO);
+	/* of a mapping, nobody is told; and an I/O error may be that of an earlier write */
+	if (written < 0 && (fi->writepage || written == -EIO))
+		report_lost_write(mount_of(req), handle_of(fi), (int)written);
 	if (written < 0)
 		reply_status(req, (int)written);
 	else

@@ -8,6 +8,7 @@
  *
  *     close-*    ENOSPC at the next close
  *     fsync-*    EIO at the next fsync
+ *     full-*     ENOSPC at each write: those of a mapping tell nobody of it
  *
  * For the tests of the mount, which has it as its export.
  */
@@ -119,6 +120,8 @@ static int lose_write(const char *path, const char *buffer, size_t size, off_t o
 		close_fails = true;
 	else if (is_called(path, "fsync-"))
 		fsync_fails = true;
+	else if (is_called(path, "full-"))
+		return -ENOSPC;
 	else
 		return result(pwrite((int)fi->fh, buffer, size, offset));
 	/* a hole where the data should be */

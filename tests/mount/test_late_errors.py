@@ -84,6 +84,26 @@ class Late_errors(Losing):
         self.assertIn("No space left on device", result.err)
         self.check_failed("close-w.*No space left")
 
+    def test_stores_into_a_mapping_that_find_no_room(self):
+        agent = self.agent("writer")
+        agent("""
+            import mmap
+            os.mkdir(d)
+            open(d + '/good', 'wb').write(b'good')
+            fd = os.open(d + '/full-m', os.O_RDWR | os.O_CREAT)
+            os.ftruncate(fd, 8192)
+            view = mmap.mmap(fd, 8192)
+            view[:] = b'x' * 8192
+            for end in (view.close, lambda: os.close(fd)):
+                try:
+                    end()
+                except OSError:
+                    pass
+            """, d=self.path)
+        result = self.ctl("seal", self.path, trial="writer", expect=3)
+        self.assertIn("No space left on device", result.err)
+        self.check_failed("full-m.*No space left")
+
     def test_next_generation_is_sealed(self):
         agent = self.write("close-w", ["close"])
         self.ctl("seal", self.path, trial="writer", expect=3)
