@@ -99,8 +99,9 @@ static json_t *ask_entry(const struct experiment *experiment, const struct propo
 	return entry;
 }
 
-/* One attempt: -EEXIST with *why NULL when another entry was first. */
-static int ask_once(struct place *place, struct experiment *experiment, const struct give_request *request, char **why)
+/* One attempt: -EEXIST with *why NULL when another entry was first. *out is not simply the last one: others may have followed it already. */
+static int ask_once(struct place *place, struct experiment *experiment, const struct give_request *request,
+		    struct trial **out, char **why)
 {
 	CLEANUP(proposal_free) struct proposal proposal = {0};
 	AUTO_FREE char *id = NULL;
@@ -112,7 +113,10 @@ static int ask_once(struct place *place, struct experiment *experiment, const st
 	if (error)
 		return error;
 	entry = ask_entry(experiment, &proposal, request->id ? request->id : id, request);
-	return entry ? experiment_append(experiment, entry) : -ENOMEM;
+	error = entry ? experiment_append(experiment, entry) : -ENOMEM;
+	if (!error)
+		*out = experiment_find(experiment, request->id ? request->id : id);
+	return error;
 }
 
 static int ask_new(struct place *place, struct experiment *experiment, const struct give_request *request,
@@ -124,10 +128,8 @@ static int ask_new(struct place *place, struct experiment *experiment, const str
 		*out = experiment_find(experiment, request->id);
 		if (*out)
 			return 0;
-		error = ask_once(place, experiment, request, why);
+		error = ask_once(place, experiment, request, out, why);
 	} while (error == -EEXIST && !*why);
-	if (!error)
-		*out = experiment->trials[experiment->count - 1];
 	return error;
 }
 
