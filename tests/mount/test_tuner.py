@@ -171,6 +171,19 @@ class Results(TunerTest):
         self.assertIn("the checkpoint that it was to restore has failed", self.tell("son", 0.9, expect=3).err)
         self.assertEqual((self.trials()["son"]["state"], self.trials()["son"]["value"]), ("failed", None))
 
+    def test_a_parent_whose_checkpoint_came_to_nothing_is_not_chosen(self):
+        """It reported its result and failed before it had saved; or somebody removed what it saved."""
+        self.init("evolution", "--population", "1")
+        self.ask("--trial", "a")
+        self.tell("a", 1)
+        self.ctl("abandon", self.dir + "/a")
+        child = self.ask("--trial", "b")
+        self.assertIsNone(child["parent"])
+        self.write(child)
+        self.tell("b", 2)
+        self.ctl("rm", self.dir + "/b")
+        self.assertIsNone(self.ask("--trial", "c")["parent"])
+
     def test_seal_by_tell(self):
         self.init("random")
         asked = self.ask("--trial", "a")

@@ -164,6 +164,7 @@ static int take_again(struct experiment *experiment, const json_t *entry)
 	if (trial) {
 		trial->state = TRIAL_RUNNING;
 		trial->reason = NULL;
+		trial->lost = false;
 		trial->told = NULL;
 		trial->told_order = 0;
 	}
@@ -343,7 +344,8 @@ struct trial *experiment_best(const struct experiment *experiment)
 
 bool trial_restorable(const struct trial *trial)
 {
-	return trial->state != TRIAL_FAILED && trial->restorable && !trial->removing && !trial->barred;
+	return trial->state != TRIAL_FAILED && trial->restorable && !trial->removing && !trial->barred &&
+	       !trial->lost;
 }
 
 const char *trial_state_name(const struct trial *trial)

@@ -45,6 +45,7 @@ struct trial {
 	bool restorable; /* imported: there is a checkpoint */
 	bool removing, removed;
 	bool barred; /* may not become a parent now: whoever asks knows why */
+	bool lost;   /* its checkpoint was seen to have failed, or to be gone, although it has a result */
 	size_t told_order; /* counts what was told, from 1; 0: not yet */
 	UT_hash_handle hh;
 };

@@ -99,6 +99,32 @@ static json_t *ask_entry(const struct experiment *experiment, const struct propo
 	return entry;
 }
 
+/* Has the checkpoint of a trial with a result come to nothing? Then children would only fail, or wait for ever. */
+static int find_lost(struct place *place, struct trial *parent)
+{
+	enum state_kind kind;
+	int error = place_state(place, parent->id, &kind);
+
+	parent->lost = !error && (kind == STATE_FAILED || kind == STATE_DAMAGED ||
+				  (kind == STATE_ABSENT && parent->state == TRIAL_DONE));
+	return error;
+}
+
+/* What the strategy wants, with a parent that can be restored. */
+static int propose(struct place *place, struct experiment *experiment, struct proposal *out)
+{
+	for (;;) {
+		int error = strategy_propose(experiment, out);
+		struct trial *parent = error || out->parent == TRIAL_NONE ? NULL : experiment->trials[out->parent];
+
+		if (parent)
+			error = find_lost(place, parent);
+		if (error || !parent || !parent->lost)
+			return error;
+		proposal_free(out);
+	}
+}
+
 /* One attempt: -EEXIST with *why NULL when another entry was first. *out is not simply the last one: others may have followed it already. */
 static int ask_once(struct place *place, struct experiment *experiment, const struct give_request *request,
 		    struct trial **out, char **why)
@@ -109,7 +135,7 @@ static int ask_once(struct place *place, struct experiment *experiment, const st
 	int error = request->id ? check_free(place, request->id, why) : make_id(place, experiment, &id);
 
 	if (!error)
-		error = strategy_propose(experiment, &proposal);
+		error = propose(place, experiment, &proposal);
 	if (error)
 		return error;
 	entry = ask_entry(experiment, &proposal, request->id ? request->id : id, request);
@@ -176,7 +202,11 @@ static int reserve_parent(struct place *place, const struct trial *parent, char 
 		return explain(why, -ESTALE, "the checkpoint of its parent '%s' has been removed; ask for another trial",
 			       parent->id);
 	error = place_state(place, parent->id, &kind);
-	return error || kind != STATE_ABSENT ? error : reserve(place, parent, why);
+	if (error || kind != STATE_ABSENT)
+		return error;
+	if (parent->state == TRIAL_RUNNING)
+		return reserve(place, parent, why);
+	return explain(why, -ESTALE, "the checkpoint of its parent '%s' is gone; ask for another trial", parent->id);
 }
 
 int give_trial(struct place *place, struct experiment *experiment, const struct give_request *request,
