@@ -23,7 +23,7 @@ ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION
 	-Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wno-unused-parameter \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(CFLAGS)
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS = $(shell pkg-config --libs $(PKGS))
+PKG_LIBS = $(shell pkg-config --libs $(PKGS)) -lm
 ALL_LDFLAGS := -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 
 SEAL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard fs/seal/*.c))
@@ -47,7 +47,7 @@ $(BUILD)/sealctl: $(BUILD)/tools/sealctl/main.o $(BUILD)/libsealctl.a $(BUILD)/l
 $(BUILD)/sealtuner: $(BUILD)/tools/sealtuner/main.o $(BUILD)/libsealtuner.a $(BUILD)/libsealctl.a $(BUILD)/libseal.a
 $(PROGRAMS):
 	@echo "  LD   $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $(BUILD)/libseal.a: $(SEAL_OBJ)
 $(BUILD)/libgate.a: $(GATE_OBJ)
@@ -59,14 +59,14 @@ $(BUILD)/%.a:
 
 $(UNIT_BIN) $(FAULT_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libsealtuner.a $(BUILD)/libsealctl.a $(BUILD)/libgate.a $(BUILD)/libseal.a
 	@echo "  LD   $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
 $(HELPER_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libseal.a
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # with libFuzzer its own main(), otherwise one that replays the corpus
 FUZZ_MAIN := $(if $(findstring fuzzer,$(SANITIZE)),,$(BUILD)/tests/fuzz/replay.o)
-$(FUZZ_BIN): $(BUILD)/%: $(BUILD)/%.o $(FUZZ_MAIN) $(BUILD)/libseal.a
+$(FUZZ_BIN): $(BUILD)/%: $(BUILD)/%.o $(FUZZ_MAIN) $(BUILD)/libsealtuner.a $(BUILD)/libsealctl.a $(BUILD)/libseal.a
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
@@ -123,6 +123,7 @@ install: all
 	install -D -m 755 $(BUILD)/sealctl $(DESTDIR)$(PREFIX)/bin/sealctl
 	install -D -m 755 $(BUILD)/sealtuner $(DESTDIR)$(PREFIX)/bin/sealtuner
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/sealfs/nni tools/nni/*.py
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions completion/*
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 man/*.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 man/*.5
