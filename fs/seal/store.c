@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "internal.h"
 
@@ -19,6 +20,8 @@
 #define WALK_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define TEMP_NAME_SIZE (sizeof(".tmp.") + STORE_TOKEN_SIZE)
 #define DENTS_SIZE 32768
+#define TICK_TRIES 20
+#define TICK_PAUSE_NS 5000000 /* 20 × 5 ms: the slowest clocks tick every 10 ms */
 
 void store_refresh(const struct store *store, int dirfd)
 {
@@ -127,11 +130,39 @@ int store_open_regular(const struct store *store, int dirfd, const char *name, s
 	return S_ISREG(st->stx_mode) ? held_take(&fd) : -EINVAL;
 }
 
+static int read_dir(const struct store *store, int fd, struct statx *out)
+{
+	return store->ops->statx(store->ctx, fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, out);
+}
+
+/* Once the ctime is another than it was after the last change in the directory, none of before is taken for what is there now. */
+static int date_dir(const struct store *store, int fd)
+{
+	struct timespec pause = {.tv_nsec = TICK_PAUSE_NS};
+	struct statx before = {0}, now = {0};
+	int rc = read_dir(store, fd, &before);
+
+	for (int i = 0; rc == 0 && i < TICK_TRIES; i++) {
+		rc = store->ops->touch(store->ctx, fd);
+		if (rc == 0)
+			rc = read_dir(store, fd, &now);
+		if (now.stx_ctime.tv_sec != before.stx_ctime.tv_sec || now.stx_ctime.tv_nsec != before.stx_ctime.tv_nsec)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	/* who may not write in it has not changed it either */
+	return rc == -EPERM || rc == -EACCES || rc == -EROFS ? 0 : rc;
+}
+
 int store_sync_dir(const struct store *store, int dirfd, const char *path)
 {
 	AUTO_FD(dir, store);
+	int rc;
 
 	dir.fd = store_open_dir(store, dirfd, path);
+	rc = dir.fd < 0 || !store->remote ? 0 : date_dir(store, dir.fd);
+	if (rc < 0)
+		return rc;
 	return dir.fd < 0 ? dir.fd : store->ops->fsync(store->ctx, dir.fd);
 }
 

@@ -4,10 +4,12 @@
 #include "sealfs/store.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define RETRY(call)                                                                                                    \
@@ -48,6 +50,11 @@ static int system_fsync(void *ctx, int fd)
 static int system_fchmod(void *ctx, int fd, mode_t mode)
 {
 	return RETRY(fchmod(fd, mode));
+}
+
+static int system_touch(void *ctx, int fd)
+{
+	return RETRY(futimens(fd, NULL));
 }
 
 static int system_statx(void *ctx, int dirfd, const char *name, int flags, unsigned int mask, struct statx *out)
@@ -125,14 +132,20 @@ const struct store_ops store_system_ops = {
 	.lock = system_lock,
 	.lock_probe = system_lock_probe,
 	.fchmod = system_fchmod,
+	.touch = system_touch,
 };
 
 int store_open(struct store *store, const char *path)
 {
+	struct statfs fs;
+
 	*store = (struct store){.ops = &store_system_ops, .root = -1};
 	/* O_PATH: an export's root that may be searched but not listed will do. */
 	store->root = RETRY(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
-	return store->root < 0 ? store->root : 0;
+	if (store->root < 0)
+		return store->root;
+	store->remote = RETRY(fstatfs(store->root, &fs)) == 0 && fs.f_type == NFS_SUPER_MAGIC;
+	return 0;
 }
 
 void store_close(struct store *store)

@@ -12,6 +12,7 @@
 #define SEALFS_STORE_H
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -37,6 +38,8 @@ struct store_ops {
 	/* 1 if a lock of this type would be refused, 0 if it would be granted; works on a read-only descriptor */
 	int (*lock_probe)(void *ctx, int fd, int type);
 	int (*fchmod)(void *ctx, int fd, mode_t mode);
+	/* sets both times to now, by the clock of whoever keeps the file */
+	int (*touch)(void *ctx, int fd);
 };
 
 /* An export that is open. Copied freely; owns nothing. */
@@ -44,6 +47,7 @@ struct store {
 	const struct store_ops *ops;
 	void *ctx;
 	int root; /* O_PATH or O_RDONLY descriptor of the export's root directory, owned by whoever opened it */
+	bool remote; /* an NFS client keeps the export: others go by a directory's times to learn that it has changed (store_sync_dir) */
 };
 
 /* The system calls themselves, with EINTR retried. */
@@ -107,7 +111,9 @@ int store_each_entry(const struct store *store, int fd, int (*each)(void *arg, c
 /* Deletes the entry `name` of `dirfd` with everything below it; what is already gone is no error. Symlinks are not followed. */
 int store_remove_tree(const struct store *store, int dirfd, const char *name);
 
-/* fsyncs the directory `path` below `dirfd` ("" for itself). */
+/* fsyncs the directory `path` below `dirfd` ("" for itself). Over NFS it also gets a new ctime, later than that of all changes that were made in it so
+ * far: a server's clock may tick only every 10 ms, and to a client that looked between two changes of one tick the directory
+ * is the same after the second, for as long as nothing else happens in it. May take as long as a tick. */
 int store_sync_dir(const struct store *store, int dirfd, const char *path);
 
 /* 32 random lower-case hex digits and a NUL. */

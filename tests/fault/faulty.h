@@ -175,6 +175,11 @@ static inline int faulty_lock_probe(void *ctx, int fd, int type)
 	return (int)FAULTY_DO(store_system_ops.lock_probe(NULL, fd, type));
 }
 
+static inline int faulty_touch(void *ctx, int fd)
+{
+	return (int)FAULTY_DO(store_system_ops.touch(NULL, fd));
+}
+
 static inline int faulty_fchmod(void *ctx, int fd, mode_t mode)
 {
 	return (int)FAULTY_DO(store_system_ops.fchmod(NULL, fd, mode));
@@ -197,6 +202,7 @@ static const struct store_ops faulty_ops = {
 	.lock = faulty_lock,
 	.lock_probe = faulty_lock_probe,
 	.fchmod = faulty_fchmod,
+	.touch = faulty_touch,
 };
 
 #endif

@@ -914,7 +914,7 @@ def escape(name):
 CALL_VERSION, CALL_TEXT = 1, 12000
 CALL_HEAD = struct.Struct("=IIiIQQ")
 CALL_REQUEST = 3 << 30 | (CALL_HEAD.size + CALL_TEXT) << 16 | ord("S") << 8 | 0x5E
-CALL_INFO, CALL_RESERVE, CALL_CLAIM, CALL_SEAL, CALL_ABANDON, CALL_WAIT, CALL_STATUS, CALL_REMOVE, CALL_RUN_BEGIN, CALL_RUN_END, CALL_MORE = range(1, 12)
+CALL_INFO, CALL_RESERVE, CALL_CLAIM, CALL_SEAL, CALL_ABANDON, CALL_WAIT, CALL_STATUS, CALL_REMOVE, CALL_RUN_BEGIN, CALL_RUN_END, CALL_MORE, CALL_STATS = range(1, 13)
 
 
 def control(fd, operation, path=b"", trial=b"", writer=b"", detail=b"", text=None, version=CALL_VERSION, size=None, offset=0):

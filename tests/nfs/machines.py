@@ -23,11 +23,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "mount"))
 
 import harness
-from harness import (CALL_ABANDON, CALL_CLAIM, CALL_RESERVE, CALL_RUN_BEGIN, CALL_RUN_END, CALL_SEAL, CALL_STATUS, CALL_WAIT,
-                     NOBODY, PATIENCE, PYTHON, SLOWNESS, TOKEN, Agent, Mode, Mount, Process, SealfsTest, environment, pattern, task_file,
+from harness import (CALL_ABANDON, CALL_CLAIM, CALL_MORE, CALL_RESERVE, CALL_RUN_BEGIN, CALL_RUN_END, CALL_SEAL, CALL_STATS, CALL_STATUS,
+                     CALL_WAIT, NOBODY, PATIENCE, PYTHON, SLOWNESS, TOKEN, Agent, Mode, Mount, Process, SealfsTest, environment, pattern, task_file,
                      task_state, until)
 
-SERVED = "/export/main"  # what all machines mount, on the server
 LEASE = int(os.environ.get("BED_LEASE", "10"))  # seconds: of the server for NFSv4, and its time of grace
 TRAVELS = bool(os.environ.get("BED_TRAVEL"))  # idle time costs nothing: tests can afford more of it
 ON = os.path.join(HERE, "guest", "on")
@@ -61,27 +60,16 @@ def count_of(number, travelling):
     return travelling if TRAVELS else number
 
 
-# ---------------------------------------------------------------- what the kernel tells of a waiting process
+# ---------------------------------------------------------------- what is seen of others
 
-def in_fuse_wait(pid):
-    """As in the harness, for kernels that do not tell where a process sleeps: it does, and some mount owes an answer."""
-    if task_state(pid) not in "SD" or not any(waiting_requests()):
-        return None
-    switches = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", task_file(pid, "status"), re.M)
-    return switches and switches.group(1)
-
-
-def waiting_requests():
-    top = "/sys/fs/fuse/connections"
-    for name in os.listdir(top):
-        try:
-            with open(os.path.join(top, name, "waiting")) as file:
-                yield int(file.read())
-        except OSError:
-            pass
-
-
-harness.in_fuse_wait = in_fuse_wait
+def stacks(*pids):
+    """Where the threads of these processes are, where the kernel tells."""
+    said = []
+    for pid in pids:
+        for task in sorted(os.listdir("/proc/%d/task" % pid), key=int):
+            said.append("-- %s %s: %s\n%s" % (task, task_file(pid, "task/%s/comm" % task).strip(), task_state(int(task)),
+                                             task_file(pid, "task/%s/stack" % task)))
+    return "\n".join(said)
 
 
 def figure(text):
@@ -97,11 +85,13 @@ def starts_call(agent, point, operation, path="", **fields):
     return agent.start("""
         fd = os.open(point, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            number, text, _ = control(fd, operation, path, **fields)
+            number, text, total = control(fd, operation, path, **fields)
+            while len(text) < total:
+                text += control(fd, more, offset=len(text))[1]
         finally:
             os.close(fd)
         result = number, json.loads(text) if text else None
-    """, point=point, operation=operation, path=path, fields=fields)
+    """, point=point, operation=operation, path=path, fields=fields, more=CALL_MORE)
 
 
 def asks(agent, point, operation, path="", **fields):
@@ -170,7 +160,7 @@ class Trial(Agent):
 
     def wait(self, patience=None):
         if not select.select([self.pidfd], [], [], PATIENCE if patience is None else patience)[0]:
-            raise AssertionError("%s (pid %d) does not end: state %s" % (self.name, self.pid, task_state(self.pid)))
+            raise AssertionError("%s (pid %d) does not end: state %s\n%s" % (self.name, self.pid, task_state(self.pid), stacks(self.pid)))
         if self.ended is None:
             self.ended = time.monotonic()
         return None
@@ -202,6 +192,17 @@ class Trial(Agent):
     def asks(self, point, operation, path="", **fields):
         return asks(self, point, operation, path, **fields)
 
+
+def parked_of(pids):
+    """As in the harness, but the mounts themselves say who waits: these kernels do not tell where a process sleeps."""
+    found = set()
+    for machine in Machine.mounting:
+        for listed in asks(machine.asker, machine.point, CALL_STATUS):
+            found.update(waiter["pid"] for waiter in listed["waiters"])
+    return found & set(pids)
+
+
+harness.parked_of = parked_of
 
 nurseries = {}  # of this run of tests, by machine
 marked_processes = harness.marked_processes
@@ -236,19 +237,22 @@ class Nursery(Process):
 class Machine:
     """A client machine, as one test uses it."""
 
+    mounting = set()  # those that have a mount of sealfs
+
     def __init__(self, test, name):
         self.test, self.name = test, name
+        self.asker = None
         with open("/bed/pid." + name) as file:
             self.pid = int(file.read())
         self.point = None  # of its last mount
-        self.cut = False
+        self.cut = self.dropping = False
 
     @property
     def nfs(self):
-        """The server's disk by NFS, in the version of the test; mounted once for all tests of a guest."""
-        where = "/mnt/%s.%s" % (self.name, self.test.version)
+        """The test's disk by NFS, in the version of the test; mounted once for all tests of a guest."""
+        where = "/mnt/%s.%s.%s" % (self.name, self.test.disk, self.test.version)
         if not os.path.ismount(where):
-            command("attach", self.name, ",".join(("vers=" + self.test.version,) + self.test.nfs_options), "main", where)
+            command("attach", self.name, ",".join(("vers=" + self.test.version,) + self.test.nfs_options), self.test.disk, where)
         return where
 
     @property
@@ -263,6 +267,8 @@ class Machine:
                       wrapper=[ON, self.name])
         self.test.mounted.append(mount)
         self.point = point
+        self.asker = self.asker or self.trial("asker of " + self.name, uid=0)
+        Machine.mounting.add(self)
         return mount
 
     def trial(self, name, uid=None):
@@ -278,6 +284,10 @@ class Machine:
         """A process of root's."""
         return self.test.spawn([ON, self.name] + list(argv), uid=0, **more)
 
+    def stats(self):
+        """What its last mount has done."""
+        return asks(self.asker, self.point, CALL_STATS)
+
     # -- the network
 
     def link(self, state):
@@ -285,7 +295,9 @@ class Machine:
         self.cut = state == "down"
 
     def datagrams(self, what):
+        """Those to other clients: "drop" or "pass"."""
         command("datagrams", self.name, what)
+        self.dropping = what == "drop"
 
     def statistics(self):
         """What the NFS client tells of the mount at .nfs."""
@@ -317,11 +329,12 @@ class MachinesTest(SealfsTest):
     base = "/mnt"  # what a machine mounts there is seen by all
     version = "4.2"
     nfs_options = ()
+    disk = "main"  # of the server
 
     def setUp(self):
         super().setUp()
         self.folder = os.path.basename(self.scratch)
-        self.served = os.path.join(SERVED, self.folder)
+        self.served = os.path.join("/export", self.disk, self.folder)
         os.mkdir(self.served)
         os.chmod(self.served, 0o777)
         self.machines = {name: Machine(self, name) for name in "ab"}
@@ -332,6 +345,9 @@ class MachinesTest(SealfsTest):
         for machine in self.machines.values():
             if machine.cut:
                 machine.link("up")
+            if machine.dropping:
+                machine.datagrams("pass")
+        Machine.mounting.clear()
         super().clean_up()
         shutil.rmtree(self.served, ignore_errors=True)
 

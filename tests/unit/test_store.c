@@ -267,6 +267,34 @@ static void lost_answer_of_a_link_is_recognised(void **state)
 	}
 }
 
+static int touches;
+
+static int touch_while_the_clock_stands(void *ctx, int fd)
+{
+	return ++touches < 3 ? 0 : store_system_ops.touch(NULL, fd);
+}
+
+static int unlink_before_any_touch(void *ctx, int dirfd, const char *name, int flags)
+{
+	assert_int_equal(touches, 0);
+	return store_system_ops.unlinkat(NULL, dirfd, name, flags);
+}
+
+static void change_over_nfs_ends_with_a_ctime_of_its_own(void **state)
+{
+	struct store_ops ops = store_system_ops;
+	struct store store = {.ops = &ops, .root = scratch.store.root, .remote = true};
+
+	ops.touch = touch_while_the_clock_stands;
+	ops.unlinkat = unlink_before_any_touch;
+	assert_int_equal(store_create_file(&store, store.root, "dated", "x", 1, 0644, 0), 0);
+	assert_int_equal(touches, 3);
+	store.remote = false;
+	touches = 0;
+	assert_int_equal(store_create_file(&store, store.root, "local", "x", 1, 0644, 0), 0);
+	assert_int_equal(touches, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +309,7 @@ int main(void)
 		cmocka_unit_test(tokens_are_32_hex_digits_and_differ),
 		cmocka_unit_test(lost_answer_of_a_link_is_recognised),
 		cmocka_unit_test(no_temporary_file_is_left),
+		cmocka_unit_test(change_over_nfs_ends_with_a_ctime_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
