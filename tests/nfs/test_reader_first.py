@@ -1,6 +1,6 @@
 """The reader is there before the writer, on another machine, whose NFS client is sure that the name does not exist.
 
-time limit: 1500
+time limit: 600
 bed: also
 """
 
@@ -73,18 +73,12 @@ class ReaderFirst(MachinesTest):
         return median, max(delays)
 
     def test_with_hints_it_goes_on_at_once(self):
-        median, worst = self.rounds("hints", 50)
+        median, worst = self.rounds("hints", 17)
         self.assertLess(median, 0.05)
         self.assertLess(worst, 1.5 * SLOWNESS)
 
     def test_without_hints_it_goes_on_within_a_second_and_a_half(self):
-        _, worst = self.rounds("no hints", count_of(5, 50), "hints=off")
-        self.assertLess(worst, 1.5 * SLOWNESS)
-
-    def test_when_hints_get_lost_it_goes_on_within_a_second_and_a_half(self):
-        self.a.datagrams("drop")
-        self.b.datagrams("drop")
-        _, worst = self.rounds("hints that get lost", count_of(5, 20))
+        _, worst = self.rounds("no hints", count_of(5, 17), "hints=off")
         self.assertLess(worst, 1.5 * SLOWNESS)
 
 
