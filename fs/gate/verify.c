@@ -133,7 +133,9 @@ static void verify_job(struct pool_job *job)
 	if (error == -EBADMSG)
 		error = contradicted(work->gate, work->sealed, work->index, "its content differs");
 	/* changed while it was read: what was read may be neither the one nor the other */
-	if (!error && !fstat(work->fd, &after)) {
+	if (!error && fstat(work->fd, &after))
+		error = -errno;
+	if (!error) {
 		struct gate_stamp now = gate_stamp_(&after);
 		if (!gate_same_stamp_(&now, &work->stamp))
 			error = -EBADMSG;
