@@ -150,6 +150,20 @@ static int wait_here(struct entry *entry)
 	return 0;
 }
 
+/* Nobody has sealed it, so nobody has signed it: who takes a seal away must not have what he leaves there read instead. */
+static int enter_plain(struct entry *entry)
+{
+	struct gate_checkpoint *checkpoint = entry->checkpoint;
+	bool reads = entry->want == GATE_READ || entry->want == GATE_STAT;
+
+	if (!reads || !entry->gate->options.require_signature || !checkpoint->state.has_data)
+		return answer(entry, GATE_PLAIN);
+	if (entry->want == GATE_READ)
+		log_warning("'%s%s%s': thread %d gets EKEYREJECTED: it is plain data, that nobody has sealed and signed; 'sealctl seal %s' on a mount with '-o key=' does",
+			    checkpoint->path, *entry->what ? "/" : "", entry->what, entry->caller->tid, checkpoint->path);
+	return -EKEYREJECTED;
+}
+
 static int enter_pending(struct entry *entry)
 {
 	struct gate_checkpoint *checkpoint = entry->checkpoint;
@@ -280,7 +294,7 @@ static int decide(struct entry *entry)
 			return -EPERM;
 		return claim(entry);
 	case STATE_PLAIN:
-		return answer(entry, GATE_PLAIN);
+		return enter_plain(entry);
 	case STATE_PENDING:
 		return enter_pending(entry);
 	case STATE_OPEN:

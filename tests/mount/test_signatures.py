@@ -69,6 +69,31 @@ class Signed(SealfsTest):
         self.make()
         self.refused(self.strict(), "'parent'.*it is not signed.*EKEYREJECTED")
 
+    def test_seal_that_was_taken_away_with_its_records(self):
+        self.make("key=" + self.key)
+        shutil.rmtree(self.exported("parent", ".seal"))
+        shutil.rmtree(self.exported(".sealfs", "state", "parent"))
+        with open(self.exported("parent", "a"), "r+b") as file:
+            file.write(b"wrong")
+        mount = self.strict()
+        self.refused(mount, "'parent': .*EKEYREJECTED: it is plain data")
+        mount.unmount()
+        self.mount("trust=" + self.trust)  # which does not require a signature
+        self.assertEqual(self.agent("child")("open(d + '/a', 'rb').read(5)", d=self.path), b"wrong")
+
+    def test_plain_data_can_be_written_sealed_and_then_read_where_a_signature_is_required(self):
+        os.mkdir(self.exported("old"))
+        self.give(self.exported("old"))
+        self.mount("trust=" + self.trust, "require_signature", "key=" + self.key)
+        agent = self.agent("t")
+        agent("open(d + '/a', 'w').write('x')", d=self.point + "/old")
+        self.assertEqual(agent.error("open(d + '/a')", d=self.point + "/old"), "EKEYREJECTED")
+        self.ctl("seal", self.point + "/old", trial="t")
+        self.assertEqual(agent("open(d + '/a').read()", d=self.point + "/old"), "x")
+        # what a trial writes is its own, and nothing there is nothing
+        agent("os.mkdir(d + '/new'); open(d + '/new/a', 'w').write('y')", d=self.point)
+        self.assertEqual(agent("open(d + '/new/a').read(), os.path.exists(d + '/none')", d=self.point), ("y", False))
+
     def test_unsigned_is_read_where_none_is_required(self):
         self.make()
         self.mount("trust=" + self.trust)
