@@ -23,14 +23,20 @@ static int open_lock(const struct store *store, int dir, int flags)
 	return fd == -ELOOP ? -EINVAL : fd;
 }
 
+/* Where locks tell nothing, whoever asks for one has it. */
+static int set_lock(const struct store *store, int fd, int type)
+{
+	return store->no_locks ? 0 : store->ops->lock(store->ctx, fd, type);
+}
+
 static int lock_patiently(const struct store *store, int fd, int type)
 {
 	struct timespec pause = {.tv_nsec = PAUSE_NS};
-	int rc = store->ops->lock(store->ctx, fd, type);
+	int rc = set_lock(store, fd, type);
 
 	for (int i = 1; rc == -EAGAIN && i < TRIES; i++) {
 		nanosleep(&pause, NULL);
-		rc = store->ops->lock(store->ctx, fd, type);
+		rc = set_lock(store, fd, type);
 	}
 	return rc == -EAGAIN ? -EBUSY : rc;
 }
@@ -97,14 +103,14 @@ int lease_seize(const struct store *store, const char *path, struct lease *lease
 
 int lease_exclude(const struct store *store, struct lease *lease)
 {
-	int rc = store->ops->lock(store->ctx, lease->fd, F_WRLCK);
+	int rc = set_lock(store, lease->fd, F_WRLCK);
 
 	return rc == -EAGAIN ? -EBUSY : rc;
 }
 
 int lease_downgrade(const struct store *store, struct lease *lease)
 {
-	return store->ops->lock(store->ctx, lease->fd, F_RDLCK);
+	return set_lock(store, lease->fd, F_RDLCK);
 }
 
 void lease_drop(const struct store *store, struct lease *lease)
@@ -112,7 +118,7 @@ void lease_drop(const struct store *store, struct lease *lease)
 	if (lease->fd < 0)
 		return;
 	/* Closing is not enough when a child still has a copy of the descriptor. */
-	store->ops->lock(store->ctx, lease->fd, F_UNLCK);
+	set_lock(store, lease->fd, F_UNLCK);
 	store->ops->close(store->ctx, lease->fd);
 	lease->fd = -1;
 }
@@ -132,8 +138,8 @@ int lease_held(const struct store *store, const char *path)
 	return store->ops->lock_probe(store->ctx, lock.fd, F_WRLCK);
 }
 
-static int link_failed(const struct store *store, const char *path, int dir, unsigned int generation, const char *trial,
-		       const char *reason)
+int state_fail_in(const struct store *store, const char *path, int dir, unsigned int generation, const char *trial,
+		  const char *reason)
 {
 	struct record record;
 	int rc = record_init(&record, RECORD_END);
@@ -193,7 +199,7 @@ static int end_unless_held(const struct store *store, const char *path, int dir,
 	/* The file may be missing when locks were never taken. EACCES or EROFS: another one must decide. */
 	lock.fd = open_lock(store, dir, O_RDWR | O_CREAT);
 	if (lock.fd < 0)
-		return lock.fd == -EPERM ? -EACCES : lock.fd;
+		return lock.fd == -EPERM || lock.fd == -EROFS ? -EACCES : lock.fd;
 	rc = store->ops->lock(store->ctx, lock.fd, F_WRLCK);
 	if (rc < 0)
 		return rc == -EAGAIN ? -EBUSY : rc;
@@ -201,7 +207,7 @@ static int end_unless_held(const struct store *store, const char *path, int dir,
 	 */
 	rc = is_current(store, path, lock.fd);
 	if (rc >= 0)
-		rc = rc ? link_failed(store, path, dir, generation, trial, reason) : -EBUSY;
+		rc = rc ? state_fail_in(store, path, dir, generation, trial, reason) : -EBUSY;
 	store->ops->lock(store->ctx, lock.fd, F_UNLCK);
 	return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * record - the three kinds of record
+ * record - the kinds of record
  */
 #include "sealfs/record.h"
 
@@ -21,7 +21,10 @@
 #define NS_PER_S INT64_C(1000000000)
 #define REASON_MAX 4096 /* bytes; an end must not fail for a long reason */
 
-static const char *const kind_words[] = {[RECORD_RESERVE] = "reserve", [RECORD_CLAIM] = "claim", [RECORD_END] = "end"};
+static const char *const kind_words[] = {
+	[RECORD_RESERVE] = "reserve", [RECORD_CLAIM] = "claim", [RECORD_END] = "end",
+	[RECORD_JOIN] = "join",       [RECORD_LEFT] = "left",
+};
 
 static char *read_boot_id(void)
 {
@@ -140,7 +143,7 @@ static void format_end(const struct record *record, struct record_lines *lines)
 
 static bool can_format(const struct record *record)
 {
-	if (record->kind > RECORD_END || record->generation == 0)
+	if (record->kind > RECORD_LEFT || record->generation == 0)
 		return false;
 	if (!is_set(record->checkpoint) || !is_set(record->trial) || !is_set(record->host) || !is_set(record->boot) ||
 	    strlen(record->token) != STORE_TOKEN_SIZE - 1)
@@ -177,6 +180,10 @@ int record_format(const struct record *record, char **text, size_t *size)
 		record_lines_add(&lines, "hint", "%s", record->hint);
 	if (record->kind == RECORD_CLAIM && record->plain)
 		record_lines_add(&lines, "plain", "yes");
+	if (record->heartbeat)
+		record_lines_add(&lines, "heartbeat", "%u", record->heartbeat);
+	if (record->no_lease)
+		record_lines_add(&lines, "liveness", "heartbeat");
 	if (record->kind == RECORD_END)
 		format_end(record, &lines);
 	rc = record_lines_end(&lines, text, size);
@@ -202,6 +209,8 @@ enum {
 	SEEN_SEAL = 1 << 9,
 	SEEN_MOUNT = 1 << 10,
 	SEEN_PLAIN = 1 << 11,
+	SEEN_HEARTBEAT = 1 << 12,
+	SEEN_LIVENESS = 1 << 13,
 };
 
 struct parse {
@@ -258,6 +267,18 @@ static int parse_plain(const char *value, struct record *record)
 	return record->kind == RECORD_CLAIM && strcmp(value, "yes") == 0 ? 0 : -EBADMSG;
 }
 
+static int parse_heartbeat(const char *value, unsigned int *out)
+{
+	return parse_unsigned(value, out) < 0 || *out == 0 || *out > RECORD_HEARTBEAT_MAX ? -EBADMSG : 0;
+}
+
+/* A liveness that is not known here can not be judged: not by its lease, at any rate. */
+static int parse_liveness(const char *value, bool *no_lease)
+{
+	*no_lease = strcmp(value, "lease") != 0;
+	return 0;
+}
+
 static int parse_digest(const char *value, struct digest *out)
 {
 	return strlen(value) == DIGEST_TEXT_SIZE ? parse_tagged_digest(value, DIGEST_TEXT_SIZE, out) : -EBADMSG;
@@ -284,6 +305,10 @@ static int parse_scalar(struct record *record, unsigned int which, const char *v
 		return parse_plain(value, record);
 	case SEEN_MOUNT:
 		return parse_token(value, record->mount);
+	case SEEN_HEARTBEAT:
+		return parse_heartbeat(value, &record->heartbeat);
+	case SEEN_LIVENESS:
+		return parse_liveness(value, &record->no_lease);
 	case SEEN_RESULT:
 		return parse_result(value, &record->sealed);
 	case SEEN_ROOT:
@@ -321,6 +346,8 @@ static const struct {
 	{"token", SEEN_TOKEN, false},
 	{"mount", SEEN_MOUNT, false},
 	{"plain", SEEN_PLAIN, false},
+	{"heartbeat", SEEN_HEARTBEAT, false},
+	{"liveness", SEEN_LIVENESS, false},
 	{"result", SEEN_RESULT, true},
 	{"root", SEEN_ROOT, true},
 	{"seal", SEEN_SEAL, true},
@@ -378,7 +405,7 @@ static bool is_complete(const struct parse *parse)
  * properly. */
 static enum record_kind peek_kind(const char *text, size_t size)
 {
-	for (unsigned int kind = RECORD_RESERVE; kind <= RECORD_END; kind++) {
+	for (unsigned int kind = RECORD_RESERVE; kind <= RECORD_LEFT; kind++) {
 		size_t length = strlen(kind_words[kind]);
 
 		if (size > 8 + length && memcmp(text + 7, kind_words[kind], length) == 0 && text[7 + length] == ' ')

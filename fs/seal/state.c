@@ -267,6 +267,15 @@ int state_read(const struct store *store, const char *path, struct state *out)
 	return state_look(store, path, false, &dir, out);
 }
 
+int state_read_claim(const struct store *store, const char *path, unsigned int generation, struct record *out)
+{
+	AUTO_FD(dir, store);
+	const char *why;
+
+	dir.fd = state_open_dir(store, path, false);
+	return dir.fd < 0 ? dir.fd : state_read_record(store, dir.fd, path, generation, RECORD_CLAIM, out, &why);
+}
+
 const char *state_writer(const struct state *state)
 {
 	if (state->has_claim)

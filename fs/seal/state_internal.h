@@ -4,6 +4,7 @@
  *     state.c         reading
  *     state_path.c    names and folders
  *     state_change.c  reserve, claim, end
+ *     state_join.c    further mounts of the trial that writes
  *     state_aside.c   moving content out of the way
  *     state_remove.c  removing a checkpoint
  */
@@ -37,6 +38,10 @@ int state_read_in(const struct store *store, const char *path, int dir, struct s
 int state_confirm(const struct store *store, const char *path, int dir, unsigned int generation);
 /* As state_end(), in the folder `dir`. */
 int state_end_in(const struct store *store, const char *path, int dir, struct record *record, struct record *out);
+
+/* Links "failed: <reason>" by this process's user, in the folder `dir`. 0 also when it has ended already. */
+int state_fail_in(const struct store *store, const char *path, int dir, unsigned int generation, const char *trial,
+		  const char *reason);
 
 /* The path's last component. */
 const char *state_last(const char *path);

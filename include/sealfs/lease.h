@@ -3,6 +3,7 @@
  *
  * The lock is an open-file-description lock, so the file system drops it when the holder is gone: at once on a local file
  * system, after its lease over NFSv4. Nothing here blocks beyond one request to the lock manager. Safety does not rest on it (state.h).
+ * Where it is no sign of life (store->no_locks, liveness.h) the file is opened and nothing is locked: everybody gets it, also exclusively.
  */
 #ifndef SEALFS_LEASE_H
 #define SEALFS_LEASE_H
@@ -26,7 +27,8 @@ int lease_exclude(const struct store *store, struct lease *lease);
 int lease_downgrade(const struct store *store, struct lease *lease);
 void lease_drop(const struct store *store, struct lease *lease);
 
-/* Does anybody live who holds it? 1 yes, 0 no (or there is no lock file), -errno. Takes nothing. */
+/* Does anybody live who holds it? 1 yes, 0 no (or there is no lock file), -errno. Takes nothing. An error (-ENOLCK, -EIO, …) is never a no. It asks whether or
+ * not this machine takes locks itself. */
 int lease_held(const struct store *store, const char *path);
 
 /*

@@ -17,6 +17,7 @@
 #ifndef SEALFS_RECORD_H
 #define SEALFS_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -24,8 +25,10 @@
 #include "sealfs/store.h"
 
 #define RECORD_SIZE_LIMIT 65536 /* bytes; a larger file is refused */
+#define RECORD_HEARTBEAT_MAX 86400 /* seconds */
 
-enum record_kind { RECORD_RESERVE, RECORD_CLAIM, RECORD_END };
+/* The last two: another mount of the writing trial has begun to write in the generation; it is done with that. */
+enum record_kind { RECORD_RESERVE, RECORD_CLAIM, RECORD_END, RECORD_JOIN, RECORD_LEFT };
 
 struct record {
 	enum record_kind kind;
@@ -43,6 +46,8 @@ struct record {
 	char token[STORE_TOKEN_SIZE]; /* makes a retransmitted link recognisable */
 	char mount[STORE_TOKEN_SIZE]; /* the mount that made it, or "" */
 	char *hint;	     /* where that mount may be asked to tell of the end (hint.h), or NULL */
+	unsigned int heartbeat; /* seconds between the heartbeats of that mount while it writes (liveness.h); 0: it has none */
+	bool no_lease;	     /* its lock says nothing of whether it lives: only its heartbeats do */
 	/* claim only */
 	int plain;	     /* it takes over plain data, which are plain again if this generation fails */
 	/* end only */

@@ -55,6 +55,9 @@ bool state_is_writer(const struct state *state, const char *trial);
 /* The trial that writes or will write, or NULL. */
 const char *state_writer(const struct state *state);
 
+/* The claim of one generation, also of an earlier one. -ENOENT, -EBADMSG, … */
+int state_read_claim(const struct store *store, const char *path, unsigned int generation, struct record *out);
+
 /* A cheap look: 1 if N.end (or any record of a later generation) is there, 0 if not, -errno. One system call for N.end. */
 int state_has_ended(const struct store *store, const char *path, unsigned int generation);
 
@@ -81,6 +84,22 @@ int state_claim(const struct store *store, const char *path, struct record *reco
  * state, or it is removed meanwhile; -EINVAL to seal what nobody has claimed. A link whose answer was lost (the file that is there carries our token) is success.
  */
 int state_end(const struct store *store, const char *path, struct record *record, struct record *out);
+
+/*
+ * Further mounts of the trial that writes join its open generation before their first change, and leave when their part of the trial has ended well and is on the
+ * server. Who seals closes the generation to further joins first, and then waits until all that joined have left; one that is dead (liveness.h) and has not left makes it fail.
+ *
+ * state_join(): `record` is a RECORD_JOIN with generation (the open one), trial, pid, uid, gid and mount set; it is to be kept for state_leave(). -EBUSY when
+ * the generation is closed, -EEXIST when it has ended, or another one is there. After any error nobody waits for us, unless the server can not be reached.
+ * state_reopen(): for one who closed it and can not seal yet.
+ * state_joined(): the records of those who joined and have not left; allocated, to be given to state_joined_free(), whatever is returned.
+ */
+int state_join(const struct store *store, const char *path, struct record *record);
+int state_leave(const struct store *store, const char *path, const struct record *join);
+int state_close(const struct store *store, const char *path, unsigned int generation);
+int state_reopen(const struct store *store, const char *path, unsigned int generation);
+int state_joined(const struct store *store, const char *path, unsigned int generation, struct record **out, size_t *count);
+void state_joined_free(struct record *list, size_t count);
 
 /* Moves what is at the checkpoint's path (and its sidecar) to .sealfs/failed/<token>/<last component>. 0 also when nothing is there. Looks at no state: the
  * transitions do not use it but move content in a way that can not come too late (fs/seal/state_aside.c). */

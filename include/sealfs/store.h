@@ -48,6 +48,7 @@ struct store {
 	void *ctx;
 	int root; /* O_PATH or O_RDONLY descriptor of the export's root directory, owned by whoever opened it */
 	bool remote; /* an NFS client keeps the export: others go by a directory's times to learn that it has changed (store_sync_dir) */
+	bool no_locks; /* its locks are no sign of life (liveness.h): none are taken, and whoever would need one goes on without */
 };
 
 /* The system calls themselves, with EINTR retried. */

@@ -17,6 +17,8 @@ enum faulty_mode {
 	FAULTY_LOST,  /* is done, and gives `error` if it went well: the answer was lost */
 	FAULTY_SHORT, /* reads and writes half of it */
 	FAULTY_CRASH, /* is done, and then the process is no more */
+	FAULTY_ALL,   /* none is done, whatever `at` is */
+	FAULTY_LOCKS, /* no lock can be had or asked for: `error` */
 	FAULTY_MEET,  /* `meet` is called before it is done: another process is faster */
 };
 
@@ -32,7 +34,7 @@ struct faulty {
 static inline int faulty_hit(void *ctx)
 {
 	struct faulty *faulty = ctx;
-	int hit = ++faulty->count == faulty->at && faulty->mode != FAULTY_NONE;
+	int hit = (++faulty->count == faulty->at && faulty->mode != FAULTY_NONE) || faulty->mode == FAULTY_ALL;
 
 	if (hit && faulty->mode == FAULTY_MEET)
 		faulty->meet();
@@ -41,7 +43,9 @@ static inline int faulty_hit(void *ctx)
 
 static inline int faulty_fails(void *ctx, int hit)
 {
-	return hit && ((struct faulty *)ctx)->mode == FAULTY_ERROR;
+	enum faulty_mode mode = ((struct faulty *)ctx)->mode;
+
+	return hit && (mode == FAULTY_ERROR || mode == FAULTY_ALL);
 }
 
 static inline int faulty_error(void *ctx)
@@ -165,13 +169,23 @@ static inline ssize_t faulty_getdents(void *ctx, int fd, void *buf, size_t size)
 	return FAULTY_DO(store_system_ops.getdents(NULL, fd, buf, size));
 }
 
+/* To let go always works, and tells nobody. */
+static inline int faulty_no_locks(void *ctx, int type)
+{
+	return ((struct faulty *)ctx)->mode == FAULTY_LOCKS && type != F_UNLCK;
+}
+
 static inline int faulty_lock(void *ctx, int fd, int type)
 {
+	if (faulty_no_locks(ctx, type))
+		return faulty_error(ctx);
 	return (int)FAULTY_DO(store_system_ops.lock(NULL, fd, type));
 }
 
 static inline int faulty_lock_probe(void *ctx, int fd, int type)
 {
+	if (faulty_no_locks(ctx, type))
+		return faulty_error(ctx);
 	return (int)FAULTY_DO(store_system_ops.lock_probe(NULL, fd, type));
 }
 

@@ -16,6 +16,10 @@ static void fill(struct record *record, enum record_kind kind)
 	record->pid = 4711;
 	record->uid = 1000;
 	record->gid = 4294967294u;
+	if (kind == RECORD_CLAIM || kind == RECORD_JOIN) {
+		record->heartbeat = 86400;
+		record->no_lease = true;
+	}
 	if (kind == RECORD_RESERVE)
 		record->writer = strdup(" writer with blanks ");
 	if (kind == RECORD_END)
@@ -43,6 +47,8 @@ static void compare(const struct record *a, const struct record *b)
 	assert_int_equal(!a->hint, !b->hint);
 	if (a->hint)
 		assert_string_equal(a->hint, b->hint);
+	assert_int_equal(a->heartbeat, b->heartbeat);
+	assert_int_equal(a->no_lease, b->no_lease);
 	assert_int_equal(a->sealed, b->sealed);
 	assert_true(digest_equal(&a->root, &b->root));
 	assert_true(digest_equal(&a->seal, &b->seal));
@@ -78,7 +84,7 @@ static void records_come_back_whole(void **state)
 {
 	struct record record;
 
-	for (unsigned int kind = RECORD_RESERVE; kind <= RECORD_END; kind++) {
+	for (unsigned int kind = RECORD_RESERVE; kind <= RECORD_LEFT; kind++) {
 		fill(&record, kind);
 		round_trip(&record);
 	}
