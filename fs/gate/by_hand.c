@@ -75,7 +75,7 @@ int gate_claim(struct gate *gate, struct gate_checkpoint *checkpoint, const stru
 	if (!error && for_other)
 		error = -EBUSY;
 	else if (!error && open)
-		error = checkpoint->lease.fd >= 0 ? 0 : gate_join_lease_(checkpoint);
+		error = checkpoint->lease.fd >= 0 ? 0 : gate_join_(checkpoint, caller, name);
 	else if (!error && !(error = may_write(checkpoint)))
 		error = gate_claim_(checkpoint, caller, name, false);
 	if (error == AGAIN || error == -EEXIST)
@@ -120,7 +120,7 @@ static int seal_locked(struct gate *gate, struct gate_checkpoint *checkpoint, co
 		snprintf(why, size, "nothing has been written there (%s)", state_name(state->kind));
 		return -ENOENT;
 	}
-	if (!error && checkpoint->lease.fd < 0 && !checkpoint->sealer.trial) {
+	if (!error && (checkpoint->lease.fd < 0 || !checkpoint->claimer) && !checkpoint->sealer.trial) {
 		snprintf(why, size, "it is being written through another mount, on %s", state->claim.host);
 		return -EBUSY;
 	}

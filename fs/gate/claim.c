@@ -9,39 +9,14 @@
 #include "sealfs/identity.h"
 #include "sealfs/log.h"
 
-#define TICK_NS 10000000u /* the resolution of a process's start time */
-
-bool gate_is_survivor_(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial,
-		       struct identity_process *root)
-{
-	struct record here;
-
-	if (!state->has_end || !state->has_claim || strcmp(state->claim.trial, trial) || record_init(&here, RECORD_CLAIM))
-		return false;
-	bool same_boot = state->end.boot && here.boot && !strcmp(state->end.boot, here.boot);
-	record_free(&here);
-	if (!same_boot || identity_process(caller->tid, root))
-		return false;
-	identity_process(identity_root(root->pid, trial, gate->options.config.trial_env), root);
-	return identity_start_ns(root) + TICK_NS <= state->end.uptime_ns;
-}
-
-int gate_refuse_survivor_(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial)
-{
-	struct identity_process root;
-
-	if (!gate_is_survivor_(gate, state, caller, trial, &root))
-		return 0;
-	log_warning("'%s': trial '%s' (pid %d, %s) wants to write again, but generation %u, in which it wrote, has failed (%s); start the trial anew",
-		    state->end.checkpoint, trial, root.pid, root.command, state->generation, state->end.reason ? state->end.reason : "");
-	return -EOWNERDEAD;
-}
-
 int gate_sign_record_(const struct gate *gate, struct record *record)
 {
+	const struct liveness *liveness = &gate->options.liveness;
 	const char *place = gate_hints_place_(gate->hints);
 
 	memcpy(record->mount, gate->token, sizeof(record->mount));
+	record->heartbeat = record->kind == RECORD_RESERVE ? 0 : liveness->heartbeat;
+	record->no_lease = record->kind != RECORD_RESERVE && !liveness->leases;
 	record->hint = place ? strdup(place) : NULL;
 	return place && !record->hint ? -ENOMEM : 0;
 }
@@ -104,7 +79,11 @@ int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *ca
 	/* what is still open for writing of something that is there no more can not get into the new generation */
 	if (checkpoint->state.kind != STATE_PLAIN)
 		gate_forget_handles_(checkpoint);
-	int error = lease_share(store, checkpoint->path, &checkpoint->lease);
+	int error = gate_beats_begin_(checkpoint->gate);
+	if (!error)
+		error = lease_share(store, checkpoint->path, &checkpoint->lease);
+	if (error == -ENOLCK)
+		log_error("'%s': the export's file system gives no locks any more (ENOLCK); mount with -o locks=off, or see to its lock service", checkpoint->path);
 	if (error)
 		return error;
 	error = gate_watch_caller_(checkpoint, caller, trial, watch);
@@ -123,23 +102,6 @@ int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *ca
 		return -EOWNERDEAD; /* ended in the same moment */
 	log_notice("'%s': generation %u opened by trial '%s'", checkpoint->path, checkpoint->own, trial);
 	return 0;
-}
-
-int gate_join_lease_(struct gate_checkpoint *checkpoint)
-{
-	const struct store *store = &checkpoint->gate->options.store;
-
-	int error = lease_share(store, checkpoint->path, &checkpoint->lease);
-	if (error)
-		return error;
-	checkpoint->own = checkpoint->state.generation;
-	checkpoint->claimer = false;
-	gate_set_mine_(checkpoint, true);
-	if (state_has_ended(store, checkpoint->path, checkpoint->own) == 0)
-		return 0;
-	gate_let_go_(checkpoint);
-	error = gate_reread_(checkpoint);
-	return error ? error : AGAIN;
 }
 
 void gate_set_mine_(struct gate_checkpoint *checkpoint, bool mine)
@@ -176,6 +138,8 @@ void gate_let_go_(struct gate_checkpoint *checkpoint)
 	gate_hints_over_(checkpoint, checkpoint->own, HINT_OPEN);
 	checkpoint->own = 0;
 	checkpoint->claimer = false;
+	record_free(&checkpoint->join);
+	checkpoint->end_tries = 0;
 	checkpoint->vacated = false;
 	checkpoint->write_error = 0;
 	checkpoint->mapped_by = 0;

@@ -166,10 +166,15 @@ void gate_abandon_(struct gate_checkpoint *checkpoint, const char *reason)
 
 static void abandon_as_asked(struct gate_checkpoint *checkpoint)
 {
-	char *reason = checkpoint->end_reason;
-	checkpoint->end_reason = NULL;
-	gate_abandon_(checkpoint, reason ? reason : "abandoned");
+	const char *why = checkpoint->end_reason ? checkpoint->end_reason : "abandoned";
+	char *reason = NULL;
+
+	if (!checkpoint->claimer && asprintf(&reason, "on the joined machine %s: %s", checkpoint->join.host ? checkpoint->join.host : "?", why) < 0)
+		reason = NULL;
+	gate_abandon_(checkpoint, reason ? reason : why);
 	free(reason);
+	free(checkpoint->end_reason);
+	checkpoint->end_reason = NULL;
 }
 
 /* ---- ending ---- */
@@ -187,15 +192,6 @@ bool gate_end_now_(struct gate_checkpoint *checkpoint)
 		return false;
 	gate_abandon_(checkpoint, "its trial ended without having saved anything");
 	return true;
-}
-
-/* A mount that joined a trial which another mount opened: it has nothing to decide when all went well. */
-static void leave_joined(struct gate_checkpoint *checkpoint)
-{
-	log_notice("'%s': trial '%s' is done on this mount", checkpoint->path, checkpoint->state.claim.trial);
-	gate_set_outcome_(checkpoint, 0, "left to the mount that opened it");
-	checkpoint->ending = ENDING_NONE;
-	gate_let_go_(checkpoint);
 }
 
 /* Plain data that nobody writes to (any more) become the sealer's, to be sealed. */
@@ -262,8 +258,8 @@ void gate_end_job_(struct pool_job *pool_job)
 			abandon_as_asked(checkpoint);
 		} else if (mapped) {
 			/* it is asked again later */
-		} else if (!checkpoint->claimer && !checkpoint->by_hand) {
-			leave_joined(checkpoint);
+		} else if (!checkpoint->claimer) {
+			gate_leave_(checkpoint);
 		} else if (gate_take_exclusively_(checkpoint)) {
 			gate_seal_(checkpoint);
 		}

@@ -88,7 +88,7 @@ static int claim(struct entry *entry)
 	bool moved = failed && checkpoint->state.has_data;
 	mode_t mode = moved ? directory_mode(checkpoint) : 0;
 
-	int error = failed ? gate_refuse_survivor_(entry->gate, &checkpoint->state, entry->caller, entry->trial) : 0;
+	int error = failed ? gate_refuse_survivor_(checkpoint, entry->caller, entry->trial) : 0;
 	if (!error)
 		error = gate_claim_(checkpoint, entry->caller, entry->trial, true);
 	if (error == -EEXIST) {
@@ -193,7 +193,9 @@ static int change_own(struct entry *entry)
 		gate_judge_(checkpoint);
 		if (checkpoint->state.kind != STATE_OPEN)
 			return AGAIN;
-		int error = checkpoint->lost ? -EOWNERDEAD : gate_join_lease_(checkpoint);
+		int error = checkpoint->lost ? -EOWNERDEAD : gate_refuse_survivor_(checkpoint, entry->caller, entry->trial);
+		if (!error)
+			error = gate_join_(checkpoint, entry->caller, entry->trial);
 		if (error)
 			return error;
 	}
@@ -237,8 +239,6 @@ static int enter_failed(struct entry *entry)
 {
 	struct gate_checkpoint *checkpoint = entry->checkpoint;
 	const struct state *state = &checkpoint->state;
-	struct identity_process root;
-
 	if (entry->want == GATE_STAT)
 		return -EOWNERDEAD;
 	int error = identify(entry);
@@ -249,7 +249,7 @@ static int enter_failed(struct entry *entry)
 	/* the trial that may try again sees a plain world: a bare mkdir works for it */
 	if (entry->want == GATE_LOOK) {
 		bool its = state_is_writer(state, entry->trial);
-		entry->view->may_restart = its && !gate_is_survivor_(entry->gate, state, entry->caller, entry->trial, &root);
+		entry->view->may_restart = its && !gate_is_survivor_(checkpoint, entry->caller, entry->trial);
 		return answer(entry, its ? GATE_WRITER : GATE_WAIT);
 	}
 	log_warning("'%s%s%s': thread %d of trial '%s' gets EOWNERDEAD: generation %u by trial '%s' on %s has failed: %s; run that trial again, or 'sealctl rm %s'",

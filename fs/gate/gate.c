@@ -17,6 +17,7 @@ struct gate *gate_create(const struct gate_options *options)
 		return NULL;
 	gate->options = *options;
 	store_token(gate->token);
+	gate->began_ns = gate_uptime_ns_();
 	pthread_mutex_init(&gate->lock, NULL);
 	gate->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	gate->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK); /* without it, polling alone serves */
@@ -26,8 +27,9 @@ struct gate *gate_create(const struct gate_options *options)
 	gate->peers = gate_peers_create_(options->store.root);
 	gate->hints = gate_hints_create_(&options->hints, options->store.root, options->remote);
 	gate->waits = gate_waits_create_(gate);
+	gate->beats = gate_beats_create_(gate);
 	gate->pool = pool_create(POOL_THREADS);
-	if (gate->event < 0 || !gate->parents || !gate->peers || !gate->hints || !gate->waits || !gate->waiters || !gate->trials || !gate->pool) {
+	if (gate->event < 0 || !gate->beats || !gate->parents || !gate->peers || !gate->hints || !gate->waits || !gate->waiters || !gate->trials || !gate->pool) {
 		gate_destroy(gate);
 		return NULL;
 	}
@@ -95,6 +97,9 @@ void gate_stop(struct gate *gate)
 	gate_hints_stop_(gate);
 	gate_waits_destroy_(gate->waits);
 	gate->waits = NULL;
+	gate_forget_lost_(gate, NULL);
+	if (gate->beats)
+		gate_beats_stop_(gate->beats);
 }
 
 void gate_destroy(struct gate *gate)
@@ -108,6 +113,7 @@ void gate_destroy(struct gate *gate)
 	gate_peers_destroy_(gate->peers);
 	gate_hints_destroy_(gate->hints);
 	gate_waits_destroy_(gate->waits);
+	gate_beats_destroy_(gate->beats);
 	waiters_destroy(gate->waiters);
 	if (gate->event >= 0)
 		close(gate->event);
@@ -130,4 +136,9 @@ const struct config *gate_config(const struct gate *gate)
 const char *gate_token(const struct gate *gate)
 {
 	return gate->token;
+}
+
+const struct liveness *gate_liveness(const struct gate *gate)
+{
+	return &gate->options.liveness;
 }

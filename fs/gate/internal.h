@@ -55,7 +55,9 @@ struct gate_checkpoint {
 	char *damage;	    /* why the seal does not hold */
 	struct lease lease; /* held while this mount writes; generation `own` */
 	unsigned int own;
-	bool claimer;	    /* this mount made the claim: it seals; others that joined only let go */
+	bool claimer;	    /* this mount made the claim: it seals; others that joined only leave */
+	struct record join; /* of one that joined */
+	unsigned int blind_told; /* the generation of which it was said that nobody here can tell whether its writer lives */
 	bool lost;	    /* its end could not be written; answered as failed here */
 	struct trial *trial;
 	struct gate_write_handle *handles;
@@ -64,7 +66,8 @@ struct gate_checkpoint {
 	char *write_error_path;
 	bool vacated;		    /* its trial renamed or removed all of it */
 	bool end_running;	    /* the end's job is at work (it lets go of the lock while it hashes) */
-	bool wait_lease;	    /* SEALING, but other mounts, or mappings of files, have not let go yet */
+	bool wait_lease;	    /* SEALING, but other mounts, or mappings of files, have not let go yet, or leaving did not succeed yet: the end's job is to run again */
+	unsigned int end_tries;	    /* how often it did */
 	pid_t mapped_by;	    /* who has a file mapped for writing, as far as was told or is waited for; 0: nobody */
 	enum ending ending;
 	bool by_hand;	    /* the end was asked for by hand: give up when it can not be had soon */
@@ -96,12 +99,15 @@ struct gate_counters {
 
 struct gate_parents;
 struct gate_peers;
+struct gate_beats;
+struct gate_lost;
 struct gate_hints;
 struct gate_waits;
 struct gate {
 	struct gate_options options;
 	char token[STORE_TOKEN_SIZE]; /* this mount's name in records */
 	struct gate_counters stats;
+	struct gate_beats *beats;
 	struct waiters *waiters;
 	struct trials *trials;
 	struct gate_parents *parents;
@@ -113,6 +119,8 @@ struct gate {
 	struct gate_checkpoint *by_path; /* lock */
 	struct gate_checkpoint *mine;	 /* lock */
 	struct gate_checkpoint *timed;	 /* lock */
+	struct gate_lost *lost;		 /* lock */
+	uint64_t began_ns;		 /* CLOCK_BOOTTIME */
 	bool stopping;			 /* lock */
 	_Atomic uint64_t trust_looked_ns;
 	atomic_bool cancel;		 /* the file system goes away: what takes long ends */
@@ -139,20 +147,46 @@ int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of);
 /* ---- claim.c: under checkpoint->lock ---- */
 /* Makes this mount the holder of a new generation. With `watch` the caller's process is watched as a writer. */
 int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch);
-/* A reservation or claim says which mount made it, and where that can be asked. -ENOMEM. */
+/* A reservation, claim or join says which mount made it, where that can be asked, and by what others see that it lives. -ENOMEM. */
 int gate_sign_record_(const struct gate *gate, struct record *record);
-/* Another mount of the same trial writes: this one holds the lease too. 0, AGAIN, -errno. */
-int gate_join_lease_(struct gate_checkpoint *checkpoint);
 void gate_let_go_(struct gate_checkpoint *checkpoint);
 /* Puts it on the list of those with a lease, which has a reference, or takes it off. */
 void gate_set_mine_(struct gate_checkpoint *checkpoint, bool mine);
 /* The trial of the checkpoint's writers; with `watch` the caller's process is watched as one. -EBUSY: its run before this one is still ending. */
 int gate_watch_caller_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch);
-/* Had the root of this process's trial begun before the generation failed? */
-bool gate_is_survivor_(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial,
-		       struct identity_process *root);
-/* A trial that wrote into a generation that failed has lost half of its content: it must not open the next one and seal the rest. */
-int gate_refuse_survivor_(struct gate *gate, const struct state *state, const struct gate_caller *caller, const char *trial);
+
+/* ---- survivor.c: under checkpoint->lock ---- */
+/* Had the root of this process's trial begun before the generation failed that is the newest? */
+bool gate_is_survivor_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial);
+/* A trial that wrote into a generation that failed has lost half of its content: it must not open or join the next one and have the rest sealed. -EOWNERDEAD, logged. */
+int gate_refuse_survivor_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial);
+/* The generation that this mount writes has ended without its doing. */
+void gate_note_lost_(struct gate_checkpoint *checkpoint);
+/* The trial has ended (NULL: all have). Without locks. */
+void gate_forget_lost_(struct gate *gate, const struct trial *trial);
+/* What the trial has lost so: references into `list` (NULL: only counted). Under gate->lock. */
+size_t gate_list_lost_(struct gate *gate, const struct trial *trial, struct gate_checkpoint **list);
+
+/* ---- joined.c: under checkpoint->lock ---- */
+/* Another mount of the same trial writes: this one does now, too. 0, AGAIN, -errno. */
+int gate_join_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial);
+/* The trial is done on this mount, which had joined: it has nothing to decide when all went well. */
+void gate_leave_(struct gate_checkpoint *checkpoint);
+/* May the claimer seal: have all other mounts let go? False: they still write, and it is asked again later; or it has ended without. */
+bool gate_take_exclusively_(struct gate_checkpoint *checkpoint);
+/* The end's job runs once more in a moment. */
+void gate_end_later_(struct gate_checkpoint *checkpoint);
+
+/* ---- beats.c ---- */
+struct gate_beats *gate_beats_create_(struct gate *gate);
+void gate_beats_destroy_(struct gate_beats *beats);
+/* Before anything is claimed: from here this mount gives heartbeats while it writes. 0 or -errno. */
+int gate_beats_begin_(struct gate *gate);
+void gate_beats_stop_(struct gate_beats *beats);
+/* Is the mount dead that made this claim? 1; 0: it lives, or that is not known yet; -errno: it can not be told. Under checkpoint->lock. */
+int gate_is_dead_(struct gate_checkpoint *checkpoint, const struct record *claim);
+/* The same by its heartbeats alone. */
+int gate_is_silent_(struct gate *gate, const struct record *who);
 
 /* ---- sealed.c: under checkpoint->lock ---- */
 int gate_load_seal_(struct gate_checkpoint *checkpoint);
@@ -180,8 +214,6 @@ uint64_t gate_uptime_ns_(void);
 /* ---- sealing.c: under checkpoint->lock ---- */
 /* Is there anything that a seal would hold? */
 bool gate_has_content_(struct gate_checkpoint *checkpoint);
-/* The lease for this mount alone. False: the other mounts still write, and it is asked again later; or it has ended without. */
-bool gate_take_exclusively_(struct gate_checkpoint *checkpoint);
 /* Under the lock on entry and exit, not in between: hashing takes long. */
 void gate_seal_(struct gate_checkpoint *checkpoint);
 

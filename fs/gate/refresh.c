@@ -53,9 +53,14 @@ int gate_reread_(struct gate_checkpoint *checkpoint)
 	checkpoint->state_known = true;
 	checkpoint->looked_ns = waiters_now_ns();
 	if (checkpoint->lease.fd >= 0 && (fresh.generation != checkpoint->own || fresh.kind != STATE_OPEN)) {
-		log_warning("'%s': generation %u was ended by somebody else (%s) while this mount was writing it; what is written from now on is in nobody's seal",
-			    checkpoint->path, checkpoint->own, state_name(fresh.kind));
+		log_warning("'%s': generation %u was ended on %s (%s: %s) while this mount was writing it; what its trial saves from now on is in nobody's seal: start it anew",
+			    checkpoint->path, checkpoint->own, fresh.has_end ? fresh.end.host : "another machine", state_name(fresh.kind),
+			    fresh.has_end && fresh.end.reason ? fresh.end.reason : "no reason given");
 		if (checkpoint->ending == ENDING_NONE || checkpoint->ending == ENDING_CLOSING) {
+			bool sealed = fresh.generation == checkpoint->own && fresh.kind == STATE_SEALED;
+			gate_note_lost_(checkpoint);
+			gate_set_outcome_(checkpoint, sealed ? 0 : -EOWNERDEAD, "%s",
+					  fresh.has_end && fresh.end.reason ? fresh.end.reason : "it was ended by somebody else");
 			checkpoint->ending = ENDING_NONE;
 			gate_let_go_(checkpoint);
 		}
@@ -108,19 +113,36 @@ int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of)
 	}
 }
 
+/* Once a generation. */
+static void tell_blind(struct gate_checkpoint *checkpoint)
+{
+	const struct record *claim = &checkpoint->state.claim;
+
+	if (checkpoint->blind_told == checkpoint->state.generation)
+		return;
+	checkpoint->blind_told = checkpoint->state.generation;
+	log_warning("'%s': this mount sees no locks of other machines (%s), and the mount on %s that writes gives no heartbeat, so its death would not be noticed here; 'sealctl abandon %s' ends the wait",
+		    checkpoint->path, checkpoint->gate->options.liveness.why, claim->host, checkpoint->path);
+}
+
 void gate_judge_(struct gate_checkpoint *checkpoint)
 {
 	const struct store *store = &checkpoint->gate->options.store;
 	struct state *state = &checkpoint->state;
 
-	if (state->kind != STATE_OPEN || checkpoint->lease.fd >= 0 || checkpoint->lost)
+	if (state->kind != STATE_OPEN || checkpoint->lost || (checkpoint->lease.fd >= 0 && checkpoint->claimer))
 		return;
 	CREDS_SCOPE(state->claim.uid, state->claim.gid, 0);
-	if (lease_held(store, checkpoint->path) != 0)
+	/* of one that joined, the own lock covers that of the claimer */
+	bool joined = checkpoint->lease.fd >= 0;
+	int dead = joined ? gate_is_silent_(checkpoint->gate, &state->claim) : gate_is_dead_(checkpoint, &state->claim);
+	if (dead == -ENOLCK && !joined)
+		tell_blind(checkpoint);
+	if (dead <= 0)
 		return;
-	int error = lease_end_dead(store, checkpoint->path, state->claim.trial, "owner died");
-	if (error == -EBUSY)
-		return;
+	int error = liveness_end_dead(store, &checkpoint->gate->options.liveness, checkpoint->path, &state->claim, state->claim.trial, "owner died");
+	if (error && error != -EACCES && error != -EPERM && error != -EROFS)
+		return; /* it lives after all, or the export can not be asked: asked again later */
 	log_warning("'%s': owner died: the mount on %s through which trial '%s' was writing is gone: %s; start the trial again, or 'sealctl rm' it",
 		    checkpoint->path, state->claim.host, state->claim.trial, error ? "its end can not be recorded by this user" : "failed");
 	if (error)

@@ -7,19 +7,6 @@
 
 #include "sealfs/identity.h"
 
-/* Under the lock: has this mount a say in the end? One that joined, and has let go meanwhile, only when it must tell of a failure. */
-static bool rejoin(struct gate_checkpoint *checkpoint, const char *failure)
-{
-	if (checkpoint->lease.fd >= 0)
-		return true;
-	unsigned int own = checkpoint->own;
-	bool again = failure && !gate_reread_(checkpoint) && checkpoint->state.kind == STATE_OPEN && checkpoint->state.generation == own &&
-		     !lease_share(&checkpoint->gate->options.store, checkpoint->path, &checkpoint->lease);
-	if (!again)
-		gate_let_go_(checkpoint);
-	return again;
-}
-
 void gate_trial_ended_(void *arg, struct trial *trial, const char *failure)
 {
 	struct gate *gate = arg;
@@ -38,7 +25,7 @@ void gate_trial_ended_(void *arg, struct trial *trial, const char *failure)
 	pthread_mutex_unlock(&gate->lock);
 	for (size_t i = 0; i < used; i++) {
 		pthread_mutex_lock(&list[i]->lock);
-		if (list[i]->trial == trial && rejoin(list[i], failure)) {
+		if (list[i]->trial == trial && list[i]->lease.fd >= 0) {
 			gate_begin_end_(list[i], failure, false);
 			if (!trial_has_survivors(trial))
 				list[i]->end_uptime_ns = 0;
@@ -47,6 +34,7 @@ void gate_trial_ended_(void *arg, struct trial *trial, const char *failure)
 		gate_checkpoint_put(list[i]);
 	}
 	free(list);
+	gate_forget_lost_(gate, trial);
 }
 
 /* ---- wrappers ---- */
@@ -69,8 +57,11 @@ int gate_run_end(struct gate *gate, struct trial *trial, const char *reason, str
 
 	pthread_mutex_lock(&gate->lock);
 	DL_COUNT2(gate->mine, checkpoint, count, mine_next);
-	*ending = calloc(count + 1, sizeof(struct gate_checkpoint *));
+	size_t lost = gate_list_lost_(gate, trial, NULL);
+	*ending = calloc(count + lost + 1, sizeof(struct gate_checkpoint *));
 	if (*ending) {
+		gate_list_lost_(gate, trial, *ending);
+		used = lost;
 		DL_FOREACH2(gate->mine, checkpoint, mine_next)
 		{
 			(*ending)[used++] = gate_checkpoint_ref(checkpoint);
@@ -78,8 +69,8 @@ int gate_run_end(struct gate *gate, struct trial *trial, const char *reason, str
 	}
 	pthread_mutex_unlock(&gate->lock);
 	/* keep those of this trial */
-	size_t kept = 0;
-	for (size_t i = 0; i < used; i++) {
+	size_t kept = lost;
+	for (size_t i = lost; i < used; i++) {
 		checkpoint = (*ending)[i];
 		pthread_mutex_lock(&checkpoint->lock);
 		bool its = checkpoint->trial == trial && checkpoint->lease.fd >= 0;

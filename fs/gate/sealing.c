@@ -10,7 +10,6 @@
 
 #include "sealfs/log.h"
 
-#define LEASE_RETRY_NS 50000000u       /* how often a seal asks whether the other mounts have let go */
 #define MOVED_RETRIES 3		       /* content that changes while it is hashed */
 
 static void warn_skipped(void *arg, const char *path, const char *why)
@@ -130,27 +129,6 @@ static void sealed_now(struct gate_checkpoint *checkpoint, struct seal_job *job,
 	else
 		log_notice("'%s': sealed by trial '%s': sha256:%s (%llu files, %llu bytes, %.3f s)", checkpoint->path, job->trial, hex,
 			   (unsigned long long)job->files, (unsigned long long)job->bytes, checkpoint->outcome.seconds);
-}
-
-bool gate_take_exclusively_(struct gate_checkpoint *checkpoint)
-{
-	int error = lease_exclude(&checkpoint->gate->options.store, &checkpoint->lease);
-	if (!error)
-		return true;
-	if (error != -EBUSY) {
-		char reason[200];
-		snprintf(reason, sizeof(reason), "its lease can not be converted: %s", strerror(-error));
-		gate_abandon_(checkpoint, reason);
-		return false;
-	}
-	if (!checkpoint->by_hand) {
-		checkpoint->wait_lease = true;
-		gate_attend_(checkpoint, LEASE_RETRY_NS);
-		return false;
-	}
-	gate_set_outcome_(checkpoint, -EBUSY, "another mount or machine still writes to it for the same trial");
-	checkpoint->ending = ENDING_NONE;
-	return false;
 }
 
 void gate_seal_(struct gate_checkpoint *checkpoint)

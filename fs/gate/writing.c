@@ -9,8 +9,6 @@
 #include "sealfs/creds.h"
 #include "sealfs/log.h"
 
-#define MAPPED_RETRY_NS 1000000000u
-
 pid_t gate_mapped_by_(struct gate_checkpoint *checkpoint, pid_t only)
 {
 	struct gate *gate = checkpoint->gate;
@@ -35,14 +33,6 @@ void gate_check_closed_(struct gate_checkpoint *checkpoint)
 	if (checkpoint->ending == ENDING_CLOSING) {
 		checkpoint->ending = ENDING_SEALING;
 		gate_submit_end_(checkpoint);
-	} else if (checkpoint->ending == ENDING_NONE && !checkpoint->claimer && checkpoint->lease.fd >= 0) {
-		if (checkpoint->mapped_by) {
-			gate_attend_(checkpoint, MAPPED_RETRY_NS);
-			return;
-		}
-		/* a mount that joined holds the lease only while something is open for writing, so that the other one can seal */
-		lease_drop(&checkpoint->gate->options.store, &checkpoint->lease);
-		gate_attend_(checkpoint, 0);
 	}
 }
 

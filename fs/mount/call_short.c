@@ -20,6 +20,12 @@ static json_t *json_names(char *const *names)
 	return joined;
 }
 
+static json_t *liveness_json(const struct liveness *liveness)
+{
+	return json_pack("{s:s,s:i,s:s}", "sign", liveness->leases ? "lease" : "heartbeat", "heartbeat", (int)liveness->heartbeat, "why",
+			 liveness->why);
+}
+
 void call_info(struct call *call)
 {
 	struct mount *mount = call->mount;
@@ -27,10 +33,11 @@ void call_info(struct call *call)
 
 	snprintf(fuse, sizeof(fuse), "7.%u", mount->protocol_minor);
 	reply_json(call, 0,
-		   json_pack("{s:s,s:o,s:i,s:b,s:b,s:s,s:i,s:i,s:s,s:b,s:o}", "version", SEALFS_VERSION, "export", text_json(mount->export_path), "depth",
+		   json_pack("{s:s,s:o,s:i,s:b,s:b,s:s,s:i,s:i,s:s,s:b,s:o,s:o}", "version", SEALFS_VERSION, "export", text_json(mount->export_path), "depth",
 			     (int)mount->depth, "passthrough", mount->passthrough ? 1 : 0, "exit_info", mount->exit_info ? 1 : 0, "verify",
 			     mount->verify, "wait_timeout", (int)mount->wait_timeout, "pid", (int)getpid(), "fuse", fuse, "allow_other",
-			     creds_enabled() ? 1 : 0, "trial_env", json_names(gate_config(mount->gate)->trial_env)));
+			     creds_enabled() ? 1 : 0, "trial_env", json_names(gate_config(mount->gate)->trial_env), "liveness",
+			     liveness_json(gate_liveness(mount->gate))));
 }
 
 void call_stats(struct call *call)

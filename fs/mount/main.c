@@ -24,6 +24,11 @@ static struct mount mount;
 
 /* ---- what is refused before anything is done ---- */
 
+static int errno_of_access(const char *path)
+{
+	return access(path, W_OK | X_OK) ? errno : 0;
+}
+
 static int check_export(const struct options *options, char export_path[PATH_MAX])
 {
 	struct stat attributes;
@@ -36,7 +41,11 @@ static int check_export(const struct options *options, char export_path[PATH_MAX
 		log_error("can not mount: the export '%s' is not a directory", export_path);
 		return -1;
 	}
-	if (!options->read_only && access(export_path, W_OK | X_OK)) {
+	/* of a server that takes root for nobody, root may not be allowed to write what the users may */
+	bool for_users = geteuid() == 0 && options->allow_other && errno_of_access(export_path) == EACCES;
+	if (for_users)
+		log_notice("the export '%s' is not writable for root (root_squash?): what is done for its users is done with their ids", export_path);
+	if (!options->read_only && !for_users && access(export_path, W_OK | X_OK)) {
 		log_error("can not mount: the export '%s' is not writable (%s); mount it with -o ro, or as a user who may write there", export_path,
 			  strerror(errno));
 		return -1;
@@ -160,6 +169,23 @@ static int get_keys(const struct options *options, struct gate_options *out)
 	if (error)
 		log_error("can not mount: %s", why ? why : strerror(-error));
 	free(why);
+	return error;
+}
+
+/* ---- signs of life ---- */
+
+static int get_liveness(const struct options *options, const char *export_path, struct gate_options *out)
+{
+	enum liveness_locks locks = !strcmp(options->locks, "on")    ? LIVENESS_LOCKS_ON
+				    : !strcmp(options->locks, "off") ? LIVENESS_LOCKS_OFF
+								     : LIVENESS_LOCKS_AUTO;
+
+	int error = liveness_detect(&out->store, locks, options->heartbeat, &out->liveness);
+	out->store.no_locks = !out->liveness.leases;
+	if (error)
+		log_error("can not mount '%s' with -o locks=on: %s; mount with -o locks=auto", export_path, out->liveness.why);
+	else if (!out->liveness.leases && locks == LIVENESS_LOCKS_AUTO)
+		log_notice("'%s': %s: heartbeats every %u s tell that this mount lives", export_path, out->liveness.why, out->liveness.heartbeat);
 	return error;
 }
 
@@ -339,7 +365,8 @@ static int mount_export(struct options *options)
 		log_error("can not mount: the export '%s': %s", export_path, strerror(-error));
 		return 1;
 	}
-	if (get_config(&gate_options.store, export_path, options, &gate_options.config) || get_keys(options, &gate_options))
+	if (get_config(&gate_options.store, export_path, options, &gate_options.config) || get_keys(options, &gate_options) ||
+	    get_liveness(options, export_path, &gate_options))
 		return 1;
 	if (!options->foreground && !options->debug && (error = go_to_background())) {
 		log_error("can not go to the background: %s", strerror(-error));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sealfs/liveness.h"
 #include "sealfs/log.h"
 
 #define TIMEOUT_MAX 1000000000u /* seconds */
@@ -35,6 +36,8 @@ static const struct fuse_opt templates[] = {
 	OPTION("key=%s", key, 0),
 	OPTION("trust=%s", trust, 0),
 	OPTION("require_signature", require_signature, 1),
+	OPTION("locks=%s", locks, 0),
+	OPTION("heartbeat=%s", heartbeat_text, 0),
 	OPTION("trial_env=%s", trial_env, 0),
 	OPTION("wait_timeout=%s", wait_timeout_text, 0),
 	/* of mount(8) and fstab(5): not for the kernel */
@@ -93,18 +96,19 @@ static bool one_of(const char *name, const char *value, const char *const *value
 }
 #define ONE_OF(name, value, ...) one_of(name, value, (const char *const[]){__VA_ARGS__, NULL})
 
-static bool parse_timeout(struct options *options)
+/* `text` NULL: not given, and *out stays. */
+static bool parse_seconds(const char *name, const char *text, unsigned int least, unsigned int most, unsigned int *out)
 {
 	char *end;
 
-	if (!options->wait_timeout_text)
+	if (!text)
 		return true;
 	errno = 0;
-	unsigned long value = strtoul(options->wait_timeout_text, &end, 10);
-	options->wait_timeout = (unsigned int)value;
-	if (isdigit((unsigned char)*options->wait_timeout_text) && !*end && !errno && value <= TIMEOUT_MAX)
+	unsigned long value = strtoul(text, &end, 10);
+	*out = (unsigned int)value;
+	if (isdigit((unsigned char)*text) && !*end && !errno && value >= least && value <= most)
 		return true;
-	log_error("option 'wait_timeout=%s': it must be a number of seconds from 0 to %u", options->wait_timeout_text, TIMEOUT_MAX);
+	log_error("option '%s=%s': it must be a number of seconds from %u to %u", name, text, least, most);
 	return false;
 }
 
@@ -116,6 +120,12 @@ static bool parse_hints(struct options *options)
 		return true;
 	log_error("option 'hints=%s': it must be 'on', 'off', ADDRESS, ADDRESS:PORT or :PORT; an IPv6 address in brackets", text);
 	return false;
+}
+
+static bool parse_times(struct options *options)
+{
+	return parse_seconds("wait_timeout", options->wait_timeout_text, 0, TIMEOUT_MAX, &options->wait_timeout) &&
+	       parse_seconds("heartbeat", options->heartbeat_text, 1, LIVENESS_HEARTBEAT_MAX, &options->heartbeat);
 }
 
 int options_parse(int argc, char **argv, struct options *options)
@@ -134,7 +144,9 @@ int options_parse(int argc, char **argv, struct options *options)
 		options->passthrough = strdup("auto");
 	if (!options->prefetch)
 		options->prefetch = strdup("on");
-	if (!options->verify || !options->prefetch || !options->passthrough)
+	if (!options->locks)
+		options->locks = strdup("auto");
+	if (!options->verify || !options->prefetch || !options->passthrough || !options->locks)
 		return -1;
 	if (options->help || options->version)
 		return 0;
@@ -147,7 +159,8 @@ int options_parse(int argc, char **argv, struct options *options)
 		return -1;
 	}
 	bool good = ONE_OF("verify", options->verify, "open", "read", "off") && ONE_OF("prefetch", options->prefetch, "on", "off") &&
-		    ONE_OF("passthrough", options->passthrough, "auto", "off") && parse_timeout(options) && parse_hints(options);
+		    ONE_OF("passthrough", options->passthrough, "auto", "off") && ONE_OF("locks", options->locks, "auto", "on", "off") && parse_times(options) &&
+		    parse_hints(options);
 	return good ? 0 : -1;
 }
 
@@ -158,6 +171,8 @@ void options_free(struct options *options)
 	free(options->wait_timeout_text);
 	free(options->verify);
 	free(options->prefetch);
+	free(options->locks);
+	free(options->heartbeat_text);
 	free(options->passthrough);
 	free(options->hints_text);
 	free(options->key);
@@ -186,6 +201,8 @@ void options_print_help(void)
 	     "    trust=DIRECTORY      check signatures against the public keys in DIRECTORY\n"
 	     "    require_signature    refuse what none of them has signed (EKEYREJECTED)\n"
 	     "    wait_timeout=SECONDS end a wait with ETIMEDOUT after so long (0: never)\n"
+	     "    locks=auto|on|off    believe the export's locks to tell which writer lives: where they do (auto), always, never\n"
+	     "    heartbeat=SECONDS    how often a mount shows that it lives where locks do not tell (5)\n"
 	     "    hints=on|off|ADDRESS[:PORT]|:PORT\n"
 	     "                         let mounts on other machines tell of a seal by a UDP datagram (on), and\n"
 	     "                         where they are to send it; without, the export is asked every second\n"

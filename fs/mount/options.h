@@ -16,6 +16,9 @@ struct options {
 	char *prefetch;	   /* "on" or "off" */
 	char *hints_text;
 	struct hints_option hints;
+	char *locks;	   /* "auto", "on" or "off" */
+	char *heartbeat_text;
+	unsigned int heartbeat; /* seconds, 0: as is usual */
 	char *passthrough; /* "auto" or "off" */
 	char *key;	   /* file of the private key that signs, or NULL */
 	char *trust;	   /* directory of the keys that count, or NULL */

@@ -15,6 +15,7 @@
 
 #include "sealfs/config.h"
 #include "sealfs/hints.h"
+#include "sealfs/liveness.h"
 #include "sealfs/manifest.h"
 #include "sealfs/seal.h"
 #include "sealfs/state.h"
@@ -44,6 +45,7 @@ struct gate_options {
 	bool read_only;
 	bool remote;		    /* the export's files are on another machine, whose changes the kernel does not tell of */
 	struct hints_option hints;
+	struct liveness liveness;   /* how others see that this mount lives, and it them; store.no_locks goes with it */
 	const struct signing_key *key; /* signs what this mount seals; or NULL */
 	struct trust *trust;	       /* whose signatures count; NULL: nobody looks at them */
 	bool require_signature;	       /* with `trust`: what nobody trusted has signed is refused (-EKEYREJECTED) */
@@ -69,6 +71,7 @@ const struct store *gate_store(const struct gate *gate);
 /* This mount's name in records and among published waits. */
 const char *gate_token(const struct gate *gate);
 const struct config *gate_config(const struct gate *gate);
+const struct liveness *gate_liveness(const struct gate *gate);
 
 /* Who asks. */
 struct gate_caller {

@@ -185,7 +185,9 @@ class Changes(Two):
         helper("file = open(d + '/b', 'wb', buffering=0); file.write(data)", d=self.on_b, data=CONTENT)
         reading = self.agent("child").start("open(d + '/b', 'rb').read()", d=self.on_b).parked()
         helper("file.close()")
-        self.ctl("seal", self.on_a, trial="parent")
+        self.need_exit_info()
+        helper.exit(0)
+        until(lambda: self.sealctl("seal", self.on_a, trial="parent").status == 0, "the seal after the trial has ended on B")
         self.assertEqual(reading.value(), CONTENT)
 
     def test_rm_on_a_is_seen_on_b(self):
