@@ -117,14 +117,14 @@ void export_root(const struct export_dir *export, const char *path, const struct
 
 bool export_locks_tell(const char *root)
 {
-	CLEANUP(mount_table_free) struct mount_table mounts = {0};
-	const struct mount_entry *entry;
-	AUTO_FREE char *real = realpath(root, NULL);
+	struct liveness liveness;
+	struct store store;
 
-	if (!real || target_mounts(&mounts) || !(entry = mount_table_cover(&mounts, real)))
+	if (store_open(&store, root))
 		return false;
-	return !mount_entry_has_option(entry, "nolock") && !mount_entry_has_option(entry, "local_lock=all") &&
-	       !mount_entry_has_option(entry, "local_lock=posix");
+	liveness_detect(&store, LIVENESS_LOCKS_AUTO, 0, &liveness);
+	store_close(&store);
+	return liveness.leases;
 }
 
 static json_t *reply_generation(const char *path, unsigned int generation)
@@ -225,9 +225,12 @@ static const struct {
 int export_call(const struct store *store, const char *root, const struct config *config, const struct call *call,
 		json_t **reply)
 {
-	struct export_dir export = {store, root, config};
+	struct store ours = *store;
+	struct export_dir export = {.store = &ours, .root = root, .config = config};
 
 	*reply = NULL;
+	liveness_detect(store, LIVENESS_LOCKS_AUTO, 0, &export.liveness);
+	ours.no_locks = !export.liveness.leases;
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
 		if (operations[i].op == call->op)
 			return operations[i].run(&export, call, reply);

@@ -9,6 +9,7 @@
 
 #include "call.h"
 #include "sealfs/config.h"
+#include "sealfs/liveness.h"
 #include "sealfs/record.h"
 #include "sealfs/state.h"
 #include "sealfs/store.h"
@@ -18,6 +19,7 @@ struct export_dir {
 	const struct store *store;
 	const char *root; /* its directory, for people */
 	const struct config *config;
+	struct liveness liveness; /* what this machine can tell of writers */
 };
 
 /* Does RESERVE, SEAL, ABANDON, WAIT, STATUS or REMOVE; -EOPNOTSUPP for another. 0 or -errno, *reply as call_mount(). */
@@ -44,8 +46,8 @@ int export_late(const struct state *state, json_t **reply);
 void export_root(const struct export_dir *export, const char *path, const struct state *state,
 		 char text[EXPORT_ROOT_SIZE]);
 
-/* Is a lock that nobody holds a proof that its holder is gone? Not over NFS without locks, or with locks kept local to
- * each machine. */
+/* Is a lock that nobody holds a proof that its holder is gone, and one that is held a proof that he lives? Not over
+ * NFSv3, nor where locks do not leave their machine (sealfs/liveness.h). */
 bool export_locks_tell(const char *root);
 
 #endif

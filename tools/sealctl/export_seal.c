@@ -91,6 +91,8 @@ static int claim_data(const struct export_dir *export, const char *path, unsigne
 	int error = export_record(&claim, RECORD_CLAIM);
 
 	claim.plain = 1;
+	/* Where we have no lease, nothing tells whether we live; then nobody is to take us for dead. */
+	claim.no_lease = !export->liveness.leases;
 	if (!error)
 		error = state_claim(export->store, path, &claim);
 	*generation = claim.generation;
@@ -111,8 +113,8 @@ static void give_back(const struct export_dir *export, const char *path, unsigne
 }
 
 /*
- * Nobody else holds the lease, and the checkpoint is open: the mount of its writer is gone, with bytes that may never
- * have reached the server. Only a claim by sealctl itself, whose sealing broke off, is known to have all its data here.
+ * An open checkpoint that no mount writes any more may lack bytes that never reached the server. Only a claim by
+ * sealctl itself, whose sealing broke off, is known to have all its data here.
  */
 static bool claimed_by_hand(const struct state *state)
 {
@@ -133,7 +135,7 @@ static int end_dead(const struct export_dir *export, const char *path, const str
 	return -EOWNERDEAD;
 }
 
-/* Takes the lease exclusively: granted, no mount writes. */
+/* Takes the lease exclusively: granted, no mount writes, unless it is one that takes no locks. */
 static int exclude_writers(const struct export_dir *export, const char *path, const struct state *state,
 			   struct held *held, json_t **reply)
 {
@@ -141,6 +143,9 @@ static int exclude_writers(const struct export_dir *export, const char *path, co
 
 	if (!error)
 		error = lease_exclude(export->store, &held->lease);
+	if (!error && state->kind == STATE_OPEN && !claimed_by_hand(state) &&
+	    (state->claim.no_lease || !export->liveness.leases))
+		error = -EBUSY;
 	if (error == -EBUSY && state->kind == STATE_OPEN)
 		*reply = call_error("it is open for writing through a mount, by '%s' on %s; seal it there",
 				    state->claim.trial, state->claim.host);

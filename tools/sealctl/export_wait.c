@@ -6,7 +6,7 @@
 
 #include "cleanup.h"
 #include "report.h"
-#include "sealfs/lease.h"
+#include "sealfs/liveness.h"
 
 #define POLL_FIRST_NS INT64_C(20000000)
 #define POLL_LAST_NS INT64_C(1000000000)
@@ -15,7 +15,9 @@
 struct pace {
 	int64_t deadline_ns; /* 0: none */
 	int64_t poll_ns;     /* until the next look */
-	int64_t judge_ns;    /* when the writer's lease is looked at next; -1: never */
+	int64_t judge_ns;    /* when it is looked next whether the writer lives */
+	struct liveness_watch watch;
+	char mount[STORE_TOKEN_SIZE]; /* whose heartbeats `watch` has seen */
 };
 
 /* Sleeps until the next look; -ETIMEDOUT when there is none before the deadline. */
@@ -38,12 +40,19 @@ static bool judge_writer(const struct export_dir *export, const char *path, cons
 {
 	CLEANUP(record_free) struct record self = {0};
 
-	if (state->kind != STATE_OPEN || pace->judge_ns < 0 || call_now_ns() < pace->judge_ns)
+	const struct record *claim = &state->claim;
+
+	if (state->kind != STATE_OPEN || call_now_ns() < pace->judge_ns)
 		return false;
 	pace->judge_ns = call_now_ns() + POLL_LAST_NS;
-	if (lease_held(export->store, path) != 0 || export_record(&self, RECORD_END))
+	if (strcmp(pace->mount, claim->mount) != 0) {
+		pace->watch = (struct liveness_watch){0};
+		strcpy(pace->mount, claim->mount);
+	}
+	if (liveness_judge(export->store, &export->liveness, path, claim, &pace->watch) <= 0 ||
+	    export_record(&self, RECORD_END))
 		return false;
-	return !lease_end_dead(export->store, path, self.trial, "owner died");
+	return !liveness_end_dead(export->store, &export->liveness, path, claim, self.trial, "owner died");
 }
 
 static int reply_good(const struct export_dir *export, const char *path, const struct state *state, json_t **reply)
@@ -81,7 +90,7 @@ static int look(const struct export_dir *export, const char *path, struct pace *
 
 int export_wait(const struct export_dir *export, const struct call *call, json_t **reply)
 {
-	struct pace pace = {call->deadline_ns, POLL_FIRST_NS, export_locks_tell(export->root) ? 0 : -1};
+	struct pace pace = {.deadline_ns = call->deadline_ns, .poll_ns = POLL_FIRST_NS};
 	int result;
 
 	while ((result = look(export, call->path, &pace, reply)) == -EINPROGRESS) {
