@@ -379,8 +379,17 @@ class Doctor(Commands):
             if result != "ok":
                 self.assertTrue(any(isinstance(value, str) and len(value) > 15 for value in item.values()), "no remedy: %r" % item)
         text = re.sub("[_-]", " ", json.dumps(items).lower())
-        for word in ("kernel", "passthrough", "exit", "request timeout", "lock"):
+        for word in ("kernel", "passthrough", "exit", "request timeout", "lock", "signs of life", "clock", "owner"):
             self.assertIn(word, text)
+
+    def test_says_which_sign_of_life_a_mount_gives_and_after_how_long_its_death_is_noticed(self):
+        for options, expected in (((), "locks: the locks of a local file system"),
+                                  (("locks=off", "heartbeat=7"), "heartbeats every 7 s: locks=off was given; a machine that vanishes is noticed after 42 to 63 s")):
+            mount = self.mount(*options)
+            (line,) = [check for check in self.json("doctor", "--json", self.point) if check["check"] == "signs of life"]
+            self.assertIn(expected, line["text"])
+            self.assertEqual(line["level"], "ok")
+            mount.unmount()
 
     def test_for_people(self):
         self.mount()

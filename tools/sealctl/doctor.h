@@ -35,8 +35,16 @@ void doctor_request_timeouts(struct doctor *doctor);
 
 /* ---- doctor_export.c: the shared directory ---- */
 void doctor_config(struct doctor *doctor);
-void doctor_nfs(struct doctor *doctor);
 /* Hard links and locks, tried on a file of its own. */
 void doctor_links_and_locks(struct doctor *doctor);
+
+/* ---- doctor_nfs.c: how it is shared ---- */
+void doctor_nfs(struct doctor *doctor);
+/* How it is noticed that a machine has gone, and after how long. */
+void doctor_liveness(struct doctor *doctor);
+/* Whom the server takes us for, and its clock. */
+void doctor_server(struct doctor *doctor);
+/* A directory of the export in which a file may be made for a moment; a descriptor, or -1. */
+int doctor_open_scratch(const char *export);
 
 #endif

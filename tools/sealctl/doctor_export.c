@@ -40,49 +40,6 @@ void doctor_config(struct doctor *doctor)
 		config_free(&config);
 }
 
-static const struct {
-	const char *option, *text, *remedy;
-} nfs_hazards[] = {
-	{"nolock", "nolock: the locks that tell whether a writer lives do not leave this machine",
-	 "mount without nolock"},
-	{"local_lock=all", "local_lock=all: the locks that tell whether a writer lives do not leave this machine",
-	 "mount with local_lock=none"},
-	{"local_lock=posix", "local_lock=posix: the locks that tell whether a writer lives do not leave this machine",
-	 "mount with local_lock=none"},
-	{"soft", "soft: a slow server makes writes fail, and their checkpoints with them", "mount with hard"},
-	{"softerr", "softerr: a slow server makes writes fail, and their checkpoints with them", "mount with hard"},
-	{"vers=3", "NFSv3: the lock of a machine that vanished is never freed, so its death is not noticed",
-	 "mount with vers=4.2, or end such checkpoints with 'sealctl abandon'"},
-};
-
-static void check_nfs(struct doctor *doctor, const struct mount_entry *entry)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < sizeof(nfs_hazards) / sizeof(nfs_hazards[0]); i++) {
-		if (!mount_entry_has_option(entry, nfs_hazards[i].option))
-			continue;
-		any = true;
-		doctor_add(doctor, DOCTOR_WARN, "nfs", nfs_hazards[i].remedy, "%s", nfs_hazards[i].text);
-	}
-	if (!any)
-		doctor_add(doctor, DOCTOR_OK, "nfs", NULL, "hard mount, locks of the server with a lease");
-}
-
-void doctor_nfs(struct doctor *doctor)
-{
-	CLEANUP(mount_table_free) struct mount_table mounts = {0};
-	AUTO_FREE char *real = doctor->export ? realpath(doctor->export, NULL) : NULL;
-	const struct mount_entry *entry;
-
-	if (!real || target_mounts(&mounts) || !(entry = mount_table_cover(&mounts, real)))
-		return;
-	if (!strcmp(entry->type, "nfs") || !strcmp(entry->type, "nfs4"))
-		check_nfs(doctor, entry);
-	else
-		doctor_add(doctor, DOCTOR_OK, "file system", NULL, "%s on '%s'", entry->type, entry->point);
-}
-
 static void check_links(struct doctor *doctor, int dirfd, const char *name)
 {
 	AUTO_FREE char *other = NULL;
@@ -118,28 +75,18 @@ static void check_locks(struct doctor *doctor, int dirfd, const char *name, int 
 	int error = lock_whole(fd), other = lock_whole(second);
 
 	if (error)
-		doctor_add(doctor, DOCTOR_FAIL, "locks", "turn the file system's lock service on",
-			   "no lock can be had: %s", strerror(error));
+		doctor_add(doctor, DOCTOR_WARN, "locks", "turn the file system's lock service on",
+			   "no lock can be had, so heartbeats stand in for them: %s", strerror(error));
 	else if (other != EAGAIN && other != EACCES)
-		doctor_add(doctor, DOCTOR_FAIL, "locks", "use another file system for the export",
-			   "an exclusive lock is granted twice");
+		doctor_add(doctor, DOCTOR_WARN, "locks", "mount sealfs with -o locks=off on all machines",
+			   "an exclusive lock is granted twice, so locks tell nothing");
 	else
 		doctor_add(doctor, DOCTOR_OK, "locks", NULL, "exclusive locks exclude");
 }
 
-/* The folder of the mounts is open to all users and hidden from all mounts; a directory that is no export yet has only
- * itself. */
-static int open_scratch(const char *export)
-{
-	AUTO_FREE char *mounts = path_join(export, STATE_MOUNTS_DIR);
-	int fd = mounts ? open(mounts, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-	return fd >= 0 ? fd : open(export, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
 void doctor_links_and_locks(struct doctor *doctor)
 {
-	AUTO_CLOSE int directory = doctor->export ? open_scratch(doctor->export) : -1, fd = -1;
+	AUTO_CLOSE int directory = doctor->export ? doctor_open_scratch(doctor->export) : -1, fd = -1;
 	char token[STORE_TOKEN_SIZE], name[sizeof(".tmp.") + STORE_TOKEN_SIZE];
 
 	if (!doctor->export)
