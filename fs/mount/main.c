@@ -385,8 +385,10 @@ int main(int argc, char **argv)
 	struct options options;
 	int status = 0;
 
-	if (options_parse(argc, argv, &options))
+	if (options_parse(argc, argv, &options)) {
+		options_free(&options);
 		return EXIT_USAGE;
+	}
 	if (options.help)
 		options_print_help();
 	else if (options.version)
