@@ -158,6 +158,25 @@ class Two_mounts(HintsTest):
         self.assertLessEqual(self.counted(self.b, before, "polls")[0], 3)
         self.a.await_log("ended by somebody else")
 
+    def test_abandoned_straight_on_the_export(self):
+        self.write(self.a)
+        reading = self.read(self.b).parked()
+        self.await_hinted(self.b)
+        before = self.stats(self.b)
+        self.ctl("abandon", self.exported("parent"), uid=0)
+        reading.fails("EOWNERDEAD")
+        self.assertLessEqual(self.counted(self.b, before, "polls")[0], 3)
+        self.a.await_log("ended by somebody else")
+
+    def test_removed_straight_on_the_export_while_pending(self):
+        self.reserve(self.a.path + "/parent", uid=0)
+        reading = self.read(self.b).parked()
+        self.await_hinted(self.b)
+        before = self.stats(self.b)
+        self.ctl("rm", self.exported("parent"), uid=0)
+        self.assertIn(reading.error(), ("ENOENT", "EOWNERDEAD"))
+        self.assertLessEqual(self.counted(self.b, before, "polls")[0], 3)
+
     def test_removed_while_pending(self):
         self.reserve(self.a.path + "/parent", uid=0)
         reading = self.read(self.b).parked()

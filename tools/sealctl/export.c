@@ -159,8 +159,10 @@ static int export_reserve(const struct export_dir *export, const struct call *ca
 }
 
 /* Links the end "failed". When another end was first, that one decides. */
-static int end_failed(const struct export_dir *export, const struct call *call, unsigned int generation, json_t **reply)
+static int end_failed(const struct export_dir *export, const struct call *call, const struct state *state,
+		      json_t **reply)
 {
+	unsigned int generation = state->generation;
 	CLEANUP(record_free) struct record record = {0};
 	int error = export_record(&record, RECORD_END);
 	const char *reason = call->detail && call->detail[0] ? call->detail : "abandoned by hand";
@@ -176,6 +178,8 @@ static int end_failed(const struct export_dir *export, const struct call *call, 
 		return refuse_now(export, call->path, -EROFS, reply);
 	if (!error)
 		*reply = reply_generation(call->path, generation);
+	if (!error)
+		export_hint(state);
 	return error;
 }
 
@@ -189,7 +193,7 @@ static int export_abandon(const struct export_dir *export, const struct call *ca
 	switch (state.kind) {
 	case STATE_OPEN:
 	case STATE_PENDING:
-		return end_failed(export, call, state.generation, reply);
+		return end_failed(export, call, &state, reply);
 	case STATE_FAILED:
 		*reply = reply_generation(call->path, state.generation);
 		return 0;
@@ -204,8 +208,13 @@ static int export_abandon(const struct export_dir *export, const struct call *ca
 
 static int export_remove(const struct export_dir *export, const struct call *call, json_t **reply)
 {
-	int error = state_remove(export->store, call->path);
+	CLEANUP(state_free) struct state state = {0};
+	int error = state_read(export->store, call->path, &state);
 
+	if (!error)
+		error = state_remove(export->store, call->path);
+	if (!error)
+		export_hint(&state);
 	if (error == -EBUSY || error == -ENOENT || error == -EBADMSG)
 		return refuse_now(export, call->path, error, reply);
 	if (!error)

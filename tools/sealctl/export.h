@@ -31,6 +31,12 @@ int export_seal(const struct export_dir *export, const struct call *call, json_t
 int export_wait(const struct export_dir *export, const struct call *call, json_t **reply);
 int export_status(const struct export_dir *export, const struct call *call, json_t **reply);
 
+/*
+ * What was pending or open as `state` says has been ended here: the mount that reserved or claimed it is told to look, so that it tells those who wait
+ * (hint.h). Waits a moment for its answer; without one they find out by themselves.
+ */
+void export_hint(const struct state *state);
+
 /* A new record of ours: record_init() plus who we are. The caller frees it. -ENOMEM. */
 int export_record(struct record *record, enum record_kind kind);
 
