@@ -25,6 +25,7 @@ void gate_sealed_put(struct gate_sealed *sealed)
 		close(sealed->tree);
 	manifest_free(&sealed->manifest);
 	free(sealed->path);
+	free(sealed->sealed_as);
 	free(sealed);
 }
 
@@ -74,6 +75,8 @@ int gate_load_seal_(struct gate_checkpoint *checkpoint)
 	int error = sealed->path ? seal_load(store, checkpoint->path, &checkpoint->state, &sealed->manifest, &seal, &why) : -ENOMEM;
 	sealed->seal_digest = seal.digest;
 	sealed->seal_time_ns = seal.time_ns;
+	if (!error && strcmp(seal.checkpoint, checkpoint->path) && !(sealed->sealed_as = strdup(seal.checkpoint)))
+		error = -ENOMEM;
 	seal_free(&seal);
 	if (!error)
 		error = seal_root(store, checkpoint->path, &checkpoint->state, &sealed->root);

@@ -44,6 +44,16 @@ static void tell(const struct gate_checkpoint *checkpoint, const struct trust_fi
 			  checkpoint->state.has_end ? checkpoint->state.end.host : "?", why);
 }
 
+/* Without a record nothing else says what should be there: a good seal of other content, copied here, would be taken for it. */
+static bool is_in_its_place(const struct gate *gate, const struct gate_checkpoint *checkpoint, const struct gate_sealed *sealed)
+{
+	if (!sealed->sealed_as || !gate->options.require_signature)
+		return true;
+	log_error("'%s': it is a copy of '%s', whose seal it has: a mount that requires signatures takes it under that name only: readers get EKEYREJECTED",
+		  checkpoint->path, sealed->sealed_as);
+	return false;
+}
+
 /* The answer is kept for as long as the same keys are trusted. */
 static int judge(struct gate_checkpoint *checkpoint, struct gate_sealed *sealed, uint64_t generation)
 {
@@ -60,6 +70,7 @@ static int judge(struct gate_checkpoint *checkpoint, struct gate_sealed *sealed,
 	if (!error || error == -EKEYREJECTED) {
 		bool good = is_acceptable(gate, finding.verdict);
 		tell(checkpoint, &finding, good);
+		good = good && is_in_its_place(gate, checkpoint, sealed);
 		error = sealed->rejected = good ? 0 : -EKEYREJECTED;
 		sealed->judged = generation + 1;
 	}

@@ -89,6 +89,7 @@ struct gate_sealed {
 	struct digest root;
 	struct digest seal_digest; /* the SHA-256 of the seal file, which is what is signed */
 	int64_t seal_time_ns;
+	char *sealed_as; /* the checkpoint that the seal names, where that is another: this is a copy of it; else NULL */
 	uint64_t judged; /* the trust's generation, plus 1, in which `rejected` was found; 0: not yet. Both under the checkpoint's lock */
 	int rejected;
 	struct gate_file_check *checks; /* one a manifest entry (verify.c) */

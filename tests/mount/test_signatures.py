@@ -81,6 +81,24 @@ class Signed(SealfsTest):
         self.mount("trust=" + self.trust)  # which does not require a signature
         self.assertEqual(self.agent("child")("open(d + '/a', 'rb').read(5)", d=self.path), b"wrong")
 
+    def test_signed_copy_of_another_checkpoint_in_its_place(self):
+        self.make("key=" + self.key)
+        self.make("key=" + self.key, name="other")
+        for path in (self.exported("parent"), self.exported(".sealfs", "state", "parent")):
+            shutil.rmtree(path)
+        shutil.copytree(self.exported("other"), self.exported("parent"))
+        mount = self.strict()
+        self.refused(mount, "'parent': it is a copy of 'other'")
+        self.assertIsNone(self.read("other"))
+        # under its own name a copy is as good
+        shutil.rmtree(self.exported(".sealfs", "state", "other"))
+        mount.unmount()
+        self.strict()
+        self.assertIsNone(self.read("other"))
+        self.mounted[-1].unmount()
+        self.mount("trust=" + self.trust)
+        self.assertIsNone(self.read("parent"))
+
     def test_plain_data_can_be_written_sealed_and_then_read_where_a_signature_is_required(self):
         os.mkdir(self.exported("old"))
         self.give(self.exported("old"))
