@@ -68,7 +68,7 @@ static void order(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		char *word = argv[i];
-		bool takes = !strcmp(word, "--reason");
+		int takes = !strcmp(word, "--reason");
 
 		if (!strcmp(word, "--"))
 			break;
