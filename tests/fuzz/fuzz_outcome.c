@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size)
 		memcpy(text, data, size);
 	text[size] = '\0';
-	outcome_parse_metrics(text, size, &value);
+	outcome_parse_metrics(text, size, size % 2, &value);
 	outcome_parse_result(text, size, &value);
 	length = outcome_last_line(text, size, &line);
 	MUST(line >= text && line + length <= text + size);

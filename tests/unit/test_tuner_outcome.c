@@ -47,26 +47,28 @@ static void the_last_final_metric_counts(void **state)
 	size_t size = 0, whole;
 	double value;
 
-	assert_int_equal(outcome_parse_metrics(buffer, 0, &value), -ENODATA);
+	assert_int_equal(outcome_parse_metrics(buffer, 0, false, &value), -ENODATA);
 	size = add_metric(buffer, size, "{\"parameter_id\": 0, \"trial_job_id\": \"t\", \"type\": \"PERIODICAL\", \"sequence\": 0, \"value\": \"0.1\"}");
-	assert_int_equal(outcome_parse_metrics(buffer, size, &value), -ENODATA);
+	assert_int_equal(outcome_parse_metrics(buffer, size, false, &value), -ENODATA);
+	assert_int_equal(outcome_parse_metrics(buffer, size, true, &value), 0);
+	assert_true(value == 0.1);
 	size = add_metric(buffer, size, "{\"parameter_id\": 0, \"trial_job_id\": \"t\", \"type\": \"FINAL\", \"sequence\": 0, \"value\": \"0.9\"}");
-	assert_int_equal(outcome_parse_metrics(buffer, size, &value), 0);
+	assert_int_equal(outcome_parse_metrics(buffer, size, false, &value), 0);
 	assert_true(value == 0.9);
 	/* older SDKs close a record with a newline that they count, others with one that they don't */
 	size = add_metric(buffer, size, "{\"type\": \"PERIODICAL\", \"value\": \"7\"}\n");
 	buffer[size++] = '\n';
 	size = add_metric(buffer, size, "{\"type\": \"FINAL\", \"value\": \"{\\\"default\\\": 0.95, \\\"x\\\": 1}\"}");
-	assert_int_equal(outcome_parse_metrics(buffer, size, &value), 0);
+	assert_int_equal(outcome_parse_metrics(buffer, size, false, &value), 0);
 	assert_true(value == 0.95);
 	/* cut short anywhere in the last record, the one before it counts */
 	whole = size;
 	size = add_metric(buffer, size, "{\"type\": \"FINAL\", \"value\": \"0.99\"}");
 	for (size_t cut = whole; cut < size; cut++) {
-		assert_int_equal(outcome_parse_metrics(buffer, cut, &value), 0);
+		assert_int_equal(outcome_parse_metrics(buffer, cut, false, &value), 0);
 		assert_true(value == 0.95);
 	}
-	assert_int_equal(outcome_parse_metrics(buffer, size, &value), 0);
+	assert_int_equal(outcome_parse_metrics(buffer, size, false, &value), 0);
 	assert_true(value == 0.99);
 }
 
@@ -76,7 +78,7 @@ static void rubbish_is_no_metric(void **state)
 	double value;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(outcome_parse_metrics(bad[i], strlen(bad[i]), &value), -ENODATA);
+		assert_int_equal(outcome_parse_metrics(bad[i], strlen(bad[i]), false, &value), -ENODATA);
 }
 
 static void the_last_line_is_found(void **state)

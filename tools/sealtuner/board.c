@@ -67,17 +67,17 @@ static void __attribute__((format(printf, 3, 4))) add_line(FILE *stream, size_t 
 	fputc('\n', stream);
 }
 
-static void add_row(FILE *stream, size_t width, const struct experiment *experiment, const struct board_row *row,
-		    int64_t now_ns)
+static void add_row(FILE *stream, size_t width, const struct board_row *row, int64_t now_ns)
 {
 	AUTO_FREE char *parameters = show_parameters(row->trial->parameters, PARAMETERS_WIDTH);
-	const char *parent = parent_id(experiment, row->trial);
-	char time[32] = "-";
+	char time[32] = "-", metric[SHOW_VALUE_SIZE] = "-";
 
+	if (row->has_metric)
+		snprintf(metric, sizeof(metric), "%.6g", row->metric);
 	if (row->began_ns)
 		snprintf(time, sizeof(time), "%.0f s", (double)(now_ns - row->began_ns) / 1e9);
 	add_line(stream, width, "%-12s  %-8s  %-12s  %-12s  %8s  %s", row->trial->id, row->waits_for ? "waiting" : "running",
-		 parent ? parent : "-", row->waits_for ? row->waits_for : "-", time, parameters ? parameters : "");
+		 metric, row->waits_for ? row->waits_for : "-", time, parameters ? parameters : "");
 }
 
 static void add_sum(FILE *stream, size_t width, const struct experiment *experiment, size_t running, unsigned int wanted)
@@ -106,9 +106,9 @@ char *board_format(const struct experiment *experiment, const struct board_row *
 	*lines = (unsigned int)count + 2;
 	if (!stream)
 		return NULL;
-	add_line(stream, width, "%-12s  %-8s  %-12s  %-12s  %8s  %s", "ID", "STATE", "PARENT", "WAITS FOR", "TIME", "PARAMETERS");
+	add_line(stream, width, "%-12s  %-8s  %-12s  %-12s  %8s  %s", "ID", "STATE", "METRIC", "WAITS FOR", "TIME", "PARAMETERS");
 	for (size_t i = 0; i < count; i++)
-		add_row(stream, width, experiment, &rows[i], now_ns);
+		add_row(stream, width, &rows[i], now_ns);
 	add_sum(stream, width, experiment, count, wanted);
 	if (!fclose(stream))
 		return text;

@@ -14,6 +14,8 @@
 struct board_row {
 	const struct trial *trial;
 	const char *waits_for; /* the id of the trial whose checkpoint it waits for, or NULL */
+	bool has_metric;
+	double metric; /* what it has reported last */
 	int64_t began_ns;      /* CLOCK_MONOTONIC; 0: an earlier launcher began it */
 };
 

@@ -11,6 +11,7 @@
 
 #include "../sealctl/cleanup.h"
 #include "../sealctl/report.h"
+#include "outcome.h"
 
 #define TICK_MS 500 /* looking at what is no child of ours, and drawing */
 
@@ -165,6 +166,15 @@ static const char *waits_for(const struct crew *crew, const struct trial *trial)
 	return NULL;
 }
 
+static struct board_row look(const struct crew *crew, const struct trial *trial, const struct crew_slot *slot)
+{
+	struct board_row row = {.trial = trial, .waits_for = waits_for(crew, trial), .began_ns = slot->began_ns};
+	AUTO_CLOSE int work = launch_open_work(crew->place, trial->id, false);
+
+	row.has_metric = work >= 0 && !outcome_progress(&crew->place->store, work, &row.metric);
+	return row;
+}
+
 static void draw(struct crew *crew)
 {
 	AUTO_FREE struct board_row *rows = calloc(crew->jobs + 1, sizeof(*rows));
@@ -176,7 +186,7 @@ static void draw(struct crew *crew)
 		const struct trial *trial = crew->slots[i].id ? experiment_find(crew->experiment, crew->slots[i].id) : NULL;
 
 		if (trial)
-			rows[count++] = (struct board_row){trial, waits_for(crew, trial), crew->slots[i].began_ns};
+			rows[count++] = look(crew, trial, &crew->slots[i]);
 	}
 	board_draw(&crew->board, crew->experiment, rows, count, crew->wanted);
 }

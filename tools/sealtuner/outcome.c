@@ -78,7 +78,7 @@ static size_t record_size(const char *data, size_t size)
 	return length <= size - HEAD_SIZE ? length : 0;
 }
 
-int outcome_parse_metrics(const char *data, size_t size, double *value)
+int outcome_parse_metrics(const char *data, size_t size, bool any, double *value)
 {
 	int result = -ENODATA;
 
@@ -88,7 +88,7 @@ int outcome_parse_metrics(const char *data, size_t size, double *value)
 
 		if (!length)
 			break;
-		if (record && !strcmp(report_string(record, "type"), "FINAL") &&
+		if (record && (any || !strcmp(report_string(record, "type"), "FINAL")) &&
 		    !number_of(json_object_get(record, "value"), value))
 			result = 0;
 		data += HEAD_SIZE + length;
@@ -138,7 +138,7 @@ static int read_tail(const struct store *store, int work, const char *name, char
 	return 0;
 }
 
-static int read_metrics(const struct store *store, int work, double *value)
+static int read_metrics(const struct store *store, int work, bool any, double *value)
 {
 	AUTO_FREE char *data = NULL;
 	int dir = store_open_dir(store, work, ".nni"), error;
@@ -148,7 +148,7 @@ static int read_metrics(const struct store *store, int work, double *value)
 		return dir;
 	error = store_read_file(store, dir, "metrics", FILE_LIMIT, &data, &size);
 	store->ops->close(store->ctx, dir);
-	return error ? error : outcome_parse_metrics(data, size, value);
+	return error ? error : outcome_parse_metrics(data, size, any, value);
 }
 
 static int read_result(const struct store *store, int work, double *value)
@@ -175,12 +175,19 @@ static int read_output(const struct store *store, int work, double *value)
 
 int outcome_read(const struct store *store, int work, double *value)
 {
-	int error = read_metrics(store, work, value);
+	int error = read_metrics(store, work, false, value);
 
 	if (error == -ENODATA || error == -ENOENT)
 		error = read_result(store, work, value);
 	if (error == -ENODATA || error == -ENOENT)
 		error = read_output(store, work, value);
+	return error == -ENOENT ? -ENODATA : error;
+}
+
+int outcome_progress(const struct store *store, int work, double *value)
+{
+	int error = read_metrics(store, work, true, value);
+
 	return error == -ENOENT ? -ENODATA : error;
 }
 

@@ -8,6 +8,7 @@
 #ifndef SEALTUNER_OUTCOME_H
 #define SEALTUNER_OUTCOME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "sealfs/store.h"
@@ -20,13 +21,17 @@
 /* Looks in the trial's work directory. 0, or -ENODATA when it has reported nothing that is a number; the store's -errno. */
 int outcome_read(const struct store *store, int work, double *value);
 
+/* What it has reported last through NNI's SDK, intermediate or final. As outcome_read(). */
+int outcome_progress(const struct store *store, int work, double *value);
+
 /* The last line of what it wrote to standard error that is not blank, without the name of the program that ran it. Allocated; NULL when there is none. */
 char *outcome_complaint(const struct store *store, int work);
 
 /* ---- the parts; no I/O ---- */
 
-/* Records are "ME", six digits, so many bytes of JSON, maybe a newline; one that is cut short ends it. The last final result counts. -ENODATA. */
-int outcome_parse_metrics(const char *data, size_t size, double *value);
+/* Records are "ME", six digits, so many bytes of JSON, maybe a newline; one that is cut short ends it. The last final result counts, or with `any`
+ * the last of all. -ENODATA. */
+int outcome_parse_metrics(const char *data, size_t size, bool any, double *value);
 
 /* -ENODATA when it is no result. May be NAN: a diverged training says so. */
 int outcome_parse_result(const char *text, size_t size, double *value);
