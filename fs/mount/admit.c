@@ -17,7 +17,7 @@ int name_hidden(struct mount *mount, struct node *parent, const char *name)
 {
 	unsigned int depth = parent->depth + 1;
 	bool hidden = (parent == mount->nodes.root && !strcmp(name, ".sealfs")) || !strncmp(name, ".nfs", 4) ||
-		      (depth == mount->depth && state_name_is_kept(name)) || (parent->checkpoint && !strcmp(name, ".seal"));
+		      (depth == mount->depth && state_name_is_kept(name)) || (depth == mount->depth + 1 && !strcmp(name, ".seal"));
 	return hidden ? -ENOENT : 0;
 }
 

@@ -79,8 +79,10 @@ int entry_made(struct mount *mount, struct node *parent, const char *name, struc
 	int error = attributes_of(mount, parent, name, &attributes, &born);
 	if (!error)
 		error = real_entry(mount, parent, name, &attributes, &born, 0, 0, entry);
-	if (!error && parent->depth + 1 == mount->depth)
-		gate_set_content(node_of(mount, entry->ino)->checkpoint, attributes.st_dev, attributes.st_ino);
+	struct gate_checkpoint *checkpoint = error ? NULL : node_checkpoint(&mount->nodes, node_of(mount, entry->ino));
+	if (checkpoint)
+		gate_set_content(checkpoint, attributes.st_dev, attributes.st_ino);
+	gate_checkpoint_put(checkpoint);
 	return error;
 }
 

@@ -113,7 +113,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent_number, const char *name, mode_
 	struct node *parent = node_of(mount, parent_number);
 	struct gate_caller caller = caller_of(req);
 	struct fuse_entry_param entry;
-	struct handle *handle;
+	struct handle *handle = NULL;
 	struct spot spot;
 	uint32_t open_flags = 0;
 	int32_t backing_id = 0;

@@ -206,7 +206,7 @@ int node_look_up(struct nodes *nodes, struct node *parent, const char *name, con
 		node->born = *born;
 	}
 	error = node ? settle_locked(nodes, node, parent, name, path, &garbage) : -ENOMEM;
-	if (!error && node->directory < 0) {
+	if (!error && directory >= 0 && node->directory < 0) {
 		node->directory = directory;
 		directory = -1;
 	}
@@ -255,6 +255,14 @@ void node_forget(struct nodes *nodes, struct node *node, uint64_t count)
 	node_retire_locked(nodes, node, &garbage);
 	pthread_mutex_unlock(&nodes->lock);
 	node_free_garbage(garbage);
+}
+
+struct gate_checkpoint *node_checkpoint(struct nodes *nodes, struct node *node)
+{
+	pthread_mutex_lock(&nodes->lock);
+	struct gate_checkpoint *checkpoint = node->checkpoint ? gate_checkpoint_ref(node->checkpoint) : NULL;
+	pthread_mutex_unlock(&nodes->lock);
+	return checkpoint;
 }
 
 struct node *node_ref(struct nodes *nodes, struct node *node)

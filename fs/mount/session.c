@@ -161,8 +161,9 @@ void session_end(struct mount *mount)
 {
 	gate_abort(mount->gate);
 	fuse_remove_signal_handlers(mount->session);
-	fuse_session_unmount(mount->session);
+	/* the gate's threads first: none may answer into a descriptor that is closed, and perhaps something else by then */
 	gate_stop(mount->gate);
+	fuse_session_unmount(mount->session);
 	handles_free_all(mount);
 	nodes_destroy(&mount->nodes);
 	gate_destroy(mount->gate);

@@ -12,6 +12,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -42,13 +43,13 @@ struct node {
 	bool promise;
 	bool hashed;
 	mode_t type;	     /* S_IFMT bits */
-	unsigned int depth;  /* components below the root when it was made; exact down to the checkpoints */
+	atomic_uint depth;   /* components below the root when it was made; exact down to the checkpoints */
 	uint64_t generation; /* tells nodes apart that were given the same address */
 	struct timespec born;
 	struct node_name *names;       /* real nodes */
 	struct node *promise_parent;   /* promises */
 	char *promise_name;
-	struct gate_checkpoint *checkpoint; /* nodes at checkpoint depth only */
+	struct gate_checkpoint *checkpoint; /* nodes at checkpoint depth only; nodes->lock */
 	struct node *all_prev, *all_next; /* of nodes->all */
 	uint64_t lookups;	       /* the kernel's references */
 	unsigned int refs;	       /* ours */
@@ -96,6 +97,8 @@ int node_promise(struct nodes *nodes, struct node *parent, const char *name, mod
 void node_forget(struct nodes *nodes, struct node *node, uint64_t count);
 
 struct node *node_ref(struct nodes *nodes, struct node *node);
+/* The checkpoint whose own node it is, as a reference; or NULL. */
+struct gate_checkpoint *node_checkpoint(struct nodes *nodes, struct node *node);
 void node_put(struct nodes *nodes, struct node *node);
 
 /* The place of a node's first name. -ESTALE when it has none (any more); the root has none. */
