@@ -104,7 +104,10 @@ class Joined(MachinesTest):
     def start(self, machine, name, *options):
         fifo = "%s/go-%s" % (self.tmp, name)
         os.mkfifo(fifo)
-        run = machine.spawn([self.sealctl_path, "run", "--trial", "parent", *options, "--", "/bin/sh", "-c",
+        # below /mnt the mounts of all machines are seen, but a run is to concern those of its own
+        others = [other.point for other in self.machines.values() if other is not machine]
+        run = machine.spawn(["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", 'umount -l "$1" && shift && exec "$@"', "sh", *others,
+                             self.sealctl_path, "run", "--trial", "parent", *options, "--", "/bin/sh", "-c",
                              '"$1" -c "$2" "$3" "$4" && echo ready && read -r status <"$5" && exit "$status"', "sh", PYTHON, SAVE,
                              machine.point + "/run", name, fifo], name=name)
         until(lambda: "ready" in run.output(), lambda: "the run %s\n%s" % (name, run.output()), 3 * PATIENCE)
