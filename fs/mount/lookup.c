@@ -120,15 +120,16 @@ static int look_up_sealed(struct mount *mount, struct node *parent, const char *
 	return error ? error : real_entry(mount, parent, name, &attributes, &born, sealed_as, timeout, entry);
 }
 
-/* Of something that is not sealed: what is there, or a promise of type `promised` (0: none). `own`: it is the caller's to write, and what is missing
- * he has not made. */
-static int look_up_unsealed(struct mount *mount, struct node *parent, const char *name, mode_t promised, bool own, struct fuse_entry_param *entry)
+/* Of something that is not sealed: what is there, or a promise of type `promised` (0: none). `writer`: the caller, if it is his trial's to write; what he is about to
+ * make he need not be told of, but another machine of his trial may have made it. */
+static int look_up_unsealed(struct mount *mount, struct node *parent, const char *name, mode_t promised, const struct gate_caller *writer,
+			    struct fuse_entry_param *entry)
 {
 	struct stat attributes;
 	struct timespec born;
 
 	int error = attributes_of(mount, parent, name, &attributes, &born);
-	if (error == -ENOENT && !promised && !own && mount->remote)
+	if (error == -ENOENT && !promised && mount->remote && !(writer && intent_of(writer->tid) == INTENT_CREATE))
 		error = attributes_anew(mount, parent, name, &attributes, &born);
 	if (error == -ENOENT && promised)
 		return make_promise(mount, parent, name, promised, entry);
@@ -170,7 +171,7 @@ static int look_up_as_it_is(struct mount *mount, struct node *parent, const char
 	else if (!error && view.may_restart && !is_empty_directory(parent, name))
 		error = -ENOENT; /* the trial that may try again begins from nothing: a bare mkdir works for it */
 	else if (!error)
-		error = look_up_unsealed(mount, parent, name, promised_top(&view, caller), view.answer == GATE_WRITER, entry);
+		error = look_up_unsealed(mount, parent, name, promised_top(&view, caller), view.answer == GATE_WRITER ? caller : NULL, entry);
 	if (!error && entry->ino && !node_of(mount, entry->ino)->promise)
 		gate_set_content(checkpoint, entry->attr.st_dev, entry->attr.st_ino);
 	gate_sealed_put(view.sealed);
@@ -229,11 +230,12 @@ static int look_up_inside(struct mount *mount, struct node *parent, const char *
 
 	int error = admit(mount, parent, name, caller, GATE_LOOK, &admission);
 	if (!error && admission.live)
-		error = look_up_unsealed(mount, parent, name, 0, false, entry);
+		error = look_up_unsealed(mount, parent, name, 0, NULL, entry);
 	else if (!error && admission.view.answer == GATE_SEALED)
 		error = look_up_sealed_inside(mount, parent, name, &admission, entry);
 	else if (!error)
-		error = look_up_unsealed(mount, parent, name, promised_type(&admission.view, caller), admission.view.answer == GATE_WRITER, entry);
+		error = look_up_unsealed(mount, parent, name, promised_type(&admission.view, caller),
+					 admission.view.answer == GATE_WRITER ? caller : NULL, entry);
 	admission_end(&admission);
 	return error;
 }
@@ -261,7 +263,7 @@ int look_up(struct mount *mount, struct node *parent, const char *name, const st
 	if (parent->promise)
 		return look_up_promised(mount, parent, name, caller, entry);
 	if (parent->depth + 1 < mount->depth)
-		return look_up_unsealed(mount, parent, name, 0, false, entry);
+		return look_up_unsealed(mount, parent, name, 0, NULL, entry);
 	if (parent->depth + 1 == mount->depth)
 		return look_up_checkpoint(mount, parent, name, caller, entry);
 	return look_up_inside(mount, parent, name, caller, entry);
