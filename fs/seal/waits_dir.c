@@ -99,7 +99,8 @@ int waits_link(const struct store *store, int dir, const char *trial, const char
 	rc = store->ops->renameat2(store->ctx, dir, temp, dir, name, 0);
 	if (rc < 0)
 		store->ops->unlinkat(store->ctx, dir, temp, 0);
-	return rc;
+	/* so that a client that missed the name a moment ago looks it up anew */
+	return rc < 0 ? rc : store_sync_dir(store, dir, "");
 }
 
 void waits_unlink(const struct store *store, int dir, const char *trial, const char *mount)
