@@ -3,6 +3,7 @@
 # make check-nfs  tests between machines, over real NFS, in a guest that needs root but no KVM (tests/nfs/README)
 # make check-model  spin searches all states of the protocol (tests/model)
 # make demo       two real PyTorch trials, child before parent
+# make sim        what 10,000 machines whose trials wait cost the file server, simulated (tests/sim); SIM="--json …": arguments
 # make fuzz       libFuzzer over all parsers, FUZZ_SECONDS each (clang)
 # make bench      how fast the mount is, against the bare directory and other file systems of its kind; BENCH="--quick …": arguments
 # make bench-nas  searches whose trials begin with the weights of earlier ones, against random search; NAS="--seeds 1,2,3"
@@ -36,6 +37,7 @@ SEALTUNER_LIB_OBJ := $(filter-out %/main.o,$(SEALTUNER_OBJ))
 UNIT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FAULT_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fault/test_*.c))
 FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+SIM_BIN := $(BUILD)/tests/sim/sim $(BUILD)/tests/sim/count_requests
 HELPER_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mount/*.c tests/bench/*.c))
 
 PROGRAMS := $(BUILD)/sealfs $(BUILD)/sealctl $(BUILD)/sealtuner
@@ -64,6 +66,10 @@ $(HELPER_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libseal.a
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
+$(SIM_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/sim/memory_store.o $(BUILD)/libgate.a $(BUILD)/libseal.a
+	@echo "  LD   $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
 # with libFuzzer its own main(), otherwise one that replays the corpus
 FUZZ_MAIN := $(if $(findstring fuzzer,$(SANITIZE)),,$(BUILD)/tests/fuzz/replay.o)
 $(FUZZ_BIN): $(BUILD)/%: $(BUILD)/%.o $(FUZZ_MAIN) $(BUILD)/libsealtuner.a $(BUILD)/libsealctl.a $(BUILD)/libseal.a
@@ -78,7 +84,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@echo "  CC   $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 
-test-programs: $(PROGRAMS) $(UNIT_BIN) $(FAULT_BIN) $(HELPER_BIN) $(FUZZ_BIN)
+test-programs: $(PROGRAMS) $(UNIT_BIN) $(FAULT_BIN) $(HELPER_BIN) $(SIM_BIN) $(FUZZ_BIN)
 
 deps:
 	$(Q)tests/install-deps build test
@@ -94,6 +100,10 @@ check-nfs:
 check-model:
 	$(Q)tests/install-deps model
 	$(Q)tests/model/run
+sim:
+	$(Q)tests/install-deps build
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) $(SIM_BIN)
+	$(Q)$(BUILD)/tests/sim/sim $(SIM)
 FUZZ_SECONDS ?= 60
 fuzz:
 	$(Q)tests/install-deps build ci
@@ -132,6 +142,6 @@ clean:
 	rm -rf $(BUILD)
 
 FORCE:
-.PHONY: all deps check check-nfs check-model fuzz fuzz-programs bench bench-nas bench-handoff demo install clean test-programs FORCE
+.PHONY: all deps check check-nfs check-model sim fuzz fuzz-programs bench bench-nas bench-handoff demo install clean test-programs FORCE
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
