@@ -108,14 +108,53 @@ static bool rest(struct gate_beats *beats)
 	return stopping;
 }
 
+void gate_tell_lease_lost_(const struct gate_checkpoint *checkpoint)
+{
+	log_warning("'%s': the lease of generation %u was lost, this machine was perhaps cut off from the server; nobody has taken it for dead, and it is taken anew",
+		    checkpoint->path, checkpoint->own);
+}
+
+/* A lease that lapsed unnoticed while this machine was cut off is taken anew, before somebody finds it missing. Whoever is busy with the checkpoint sees to it himself. */
+static void renew(struct gate_checkpoint *checkpoint)
+{
+	if (pthread_mutex_trylock(&checkpoint->lock))
+		return;
+	if (checkpoint->lease.fd >= 0 && checkpoint->ending == ENDING_NONE && checkpoint->state_known) {
+		CREDS_SCOPE(checkpoint->state.claim.uid, checkpoint->state.claim.gid, 0);
+		int renewed = lease_renew(&checkpoint->gate->options.store, checkpoint->path, &checkpoint->lease);
+		if (renewed)
+			gate_reread_(checkpoint);
+		if (renewed > 0 && checkpoint->lease.fd >= 0)
+			gate_tell_lease_lost_(checkpoint);
+		if (renewed < 0 && checkpoint->own)
+			gate_abandon_(checkpoint, "its lease is lost, and can not be had anew");
+	}
+	pthread_mutex_unlock(&checkpoint->lock);
+	gate_tell_(checkpoint);
+}
+
+static void renew_all(struct gate *gate)
+{
+	struct gate_checkpoint **list = gate_snapshot_(gate, true);
+
+	for (size_t i = 0; list && list[i]; i++) {
+		renew(list[i]);
+		gate_checkpoint_put(list[i]);
+	}
+	free(list);
+}
+
 static void *beat(void *arg)
 {
 	struct gate_beats *beats = arg;
 	struct gate *gate = beats->gate;
 
 	while (!rest(beats)) {
-		if (is_writing(gate))
-			report(beats, liveness_beat(&gate->options.store, gate->token, ++beats->count));
+		if (!is_writing(gate))
+			continue;
+		report(beats, liveness_beat(&gate->options.store, gate->token, ++beats->count));
+		if (gate->options.liveness.leases && gate->options.remote)
+			renew_all(gate);
 	}
 	return NULL;
 }

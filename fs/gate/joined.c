@@ -173,11 +173,10 @@ static int exclude(struct gate_checkpoint *checkpoint)
 	int error = lease_exclude(store, &checkpoint->lease);
 	if (!error || error == -EBUSY)
 		return error;
-	log_warning("'%s': the lease of generation %u is lost (%s), this machine was perhaps cut off from the server; it is taken anew", checkpoint->path,
-		    checkpoint->own, strerror(-error));
-	lease_drop(store, &checkpoint->lease);
-	error = lease_share(store, checkpoint->path, &checkpoint->lease);
-	return error ? error : lease_exclude(store, &checkpoint->lease);
+	error = lease_renew(store, checkpoint->path, &checkpoint->lease);
+	if (error > 0)
+		gate_tell_lease_lost_(checkpoint);
+	return error < 0 ? error : lease_exclude(store, &checkpoint->lease);
 }
 
 bool gate_take_exclusively_(struct gate_checkpoint *checkpoint)

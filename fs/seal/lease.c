@@ -113,6 +113,17 @@ int lease_downgrade(const struct store *store, struct lease *lease)
 	return set_lock(store, lease->fd, F_RDLCK);
 }
 
+int lease_renew(const struct store *store, const char *path, struct lease *lease)
+{
+	int rc = set_lock(store, lease->fd, F_RDLCK);
+
+	if (rc == 0)
+		return 0;
+	lease_drop(store, lease);
+	rc = lease_share(store, path, lease);
+	return rc < 0 ? rc : 1;
+}
+
 void lease_drop(const struct store *store, struct lease *lease)
 {
 	if (lease->fd < 0)

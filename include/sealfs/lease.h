@@ -25,6 +25,9 @@ int lease_seize(const struct store *store, const char *path, struct lease *lease
 int lease_exclude(const struct store *store, struct lease *lease);
 /* Exclusive back to shared. */
 int lease_downgrade(const struct store *store, struct lease *lease);
+/* Of a shared one: asks for it once more, as it may have lapsed unnoticed while this machine was cut off. 0: it is (still, or again) held; 1: it was lost, and is taken
+ * anew; -errno: it is lost, and dropped. */
+int lease_renew(const struct store *store, const char *path, struct lease *lease);
 void lease_drop(const struct store *store, struct lease *lease);
 
 /* Does anybody live who holds it? 1 yes, 0 no (or there is no lock file), -errno. Takes nothing. An error (-ENOLCK, -EIO, …) is never a no. It asks whether or

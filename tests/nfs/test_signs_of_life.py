@@ -13,7 +13,7 @@ SAVE = "import os, sys; os.makedirs(sys.argv[1], exist_ok=True); open(sys.argv[1
 
 class Base(MachinesTest):
     def begin(self, *options):
-        self.a.mount(*options)
+        self.a_mount = self.a.mount(*options)
         self.b.mount(*options)
         self.top_a, self.top_b = self.a.point + "/run", self.b.point + "/run"
         writer = self.a.trial("writer")
@@ -87,13 +87,14 @@ class Lease(Base):
             self.fail("not sealed: %s" % told)
         self.assertEqual(self.read(self.b).value(), pattern(100000, 1) + b"more")
 
-    def test_server_restart_kills_nobody(self):
-        writer = self.begin()
+    def test_lease_that_was_lost_unnoticed_is_there_again_for_who_comes_later(self):
+        writer = self.begin("heartbeat=1")  # so that the lease is looked at every 12 s
+        self.a.link("down")
+        time.sleep(3 * LEASE)
+        self.a.link("up")
+        time.sleep(SILENCE)  # whether the server has forgotten it is the server's affair
         waiting = self.read(self.b).parked()
-        command("server", "restart")
-        command("server", "await")
-        time.sleep(2 * LEASE)
-        waiting.parked(patience=3 * PATIENCE)
+        self.assertFalse(waiting.done(2 * LEASE), "the writer lives")
         writer.start("file.close()").value(patience=3 * PATIENCE)
         writer.asks(self.a.point, CALL_SEAL, "run")
         self.assertEqual(waiting.value(patience=3 * PATIENCE), pattern(100000, 1))
