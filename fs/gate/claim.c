@@ -140,6 +140,7 @@ void gate_let_go_(struct gate_checkpoint *checkpoint)
 	checkpoint->claimer = false;
 	record_free(&checkpoint->join);
 	checkpoint->end_tries = 0;
+	checkpoint->awaited_host[0] = '\0';
 	checkpoint->vacated = false;
 	checkpoint->write_error = 0;
 	checkpoint->mapped_by = 0;

@@ -123,6 +123,7 @@ static void wait_for(struct gate_checkpoint *checkpoint, const char *host)
 		if (!checkpoint->end_tries)
 			log_notice("'%s': trial '%s' has ended here; it is sealed when it has ended through its other mounts (on %s), too",
 				   checkpoint->path, trial, host);
+		snprintf(checkpoint->awaited_host, sizeof(checkpoint->awaited_host), "%s", host);
 		gate_end_later_(checkpoint);
 		return;
 	}
@@ -161,6 +162,8 @@ static bool have_left(struct gate_checkpoint *checkpoint, bool refused)
 	else if (count || refused)
 		wait_for(checkpoint, count ? joined[0].host : "another machine");
 	state_joined_free(joined, count);
+	if (!count && !refused)
+		checkpoint->awaited_host[0] = '\0';
 	return !count && !refused;
 }
 

@@ -13,6 +13,7 @@ int gate_status(struct gate *gate, struct gate_checkpoint *checkpoint, struct ga
 	if (!error) {
 		gate_judge_(checkpoint);
 		out->sealing = checkpoint->ending != ENDING_NONE;
+		memcpy(out->awaited_host, checkpoint->awaited_host, sizeof(out->awaited_host));
 		out->bytes_done = out->sealing ? atomic_load(&checkpoint->bytes_done) : 0;
 		out->bytes_total = out->sealing ? atomic_load(&checkpoint->bytes_total) : 0;
 		out->ours = checkpoint->lease.fd >= 0;

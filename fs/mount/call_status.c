@@ -93,6 +93,8 @@ static json_t *json_status(struct mount *mount, struct gate_checkpoint *checkpoi
 	json_t *json = json_pack("{s:o,s:s,s:i,s:b}", "path", text_json(gate_checkpoint_path(checkpoint)), "state", state_name(status.state.kind),
 				 "generation", (int)status.state.generation, "sealing", status.sealing ? 1 : 0);
 	add_record(json, &status.state);
+	if (*status.awaited_host)
+		json_object_set_new(json, "waits_for", text_json(status.awaited_host));
 	if (status.bytes_total) {
 		json_object_set_new(json, "bytes_done", json_integer((json_int_t)status.bytes_done));
 		json_object_set_new(json, "bytes_total", json_integer((json_int_t)status.bytes_total));

@@ -229,6 +229,7 @@ int gate_run_end(struct gate *gate, struct trial *trial, const char *reason, str
 struct gate_status {
 	struct state state; /* state_free() */
 	bool sealing;
+	char awaited_host[100];		  /* sealing: where the trial has not ended yet, so that it is waited for; "" */
 	uint64_t bytes_done, bytes_total; /* sealing: how far it is; total 0: not known yet */
 	bool ours;	    /* this mount holds the lease */
 	char error[512];    /* why the last end failed, or what is damaged */

@@ -56,6 +56,10 @@ class Of_runs:
         first.must_run()
         reading.parked()
         self.assertEqual(self.state(self.on_b), "open")
+        here = os.uname().nodename
+        self.assertEqual(self.status(self.on_a)["waits_for"], here)
+        self.assertIn("waits until its trial has ended on %s" % here, self.ctl("status", self.on_a).out)
+        until(lambda: "waiting to seal 'parent': trial 'parent' has not ended on %s" % here in first.output(), "the run to say what it waits for")
         self.end(second)
         self.assertEqual([second.wait(), first.wait()], [0, 0], first.output() + second.output())
         self.assertEqual(reading.value(), ["first", "second"])

@@ -111,6 +111,9 @@ static void tell_checkpoint(const struct job *job, const json_t *checkpoint)
 		return;
 	if (json_array_size(json_object_get(checkpoint, "open_for_writing")))
 		tell_writers(path, json_object_get(checkpoint, "open_for_writing"));
+	else if (report_string(checkpoint, "waits_for")[0])
+		report_note("waiting to seal '%s': trial '%s' has not ended on %s", path, job->run->trial,
+			    report_string(checkpoint, "waits_for"));
 	else if (json_is_true(json_object_get(checkpoint, "sealing")))
 		report_note("sealing '%s' ...", path);
 }

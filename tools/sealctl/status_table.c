@@ -97,6 +97,10 @@ static void note_state(FILE *note, const json_t *checkpoint)
 		list_processes(note, writing);
 		return;
 	}
+	if (report_string(checkpoint, "waits_for")[0]) {
+		fprintf(note, "waits until its trial has ended on %s", report_string(checkpoint, "waits_for"));
+		return;
+	}
 	for (size_t i = 0; i < 3; i++) {
 		if (!report_string(checkpoint, keys[i])[0])
 			continue;
