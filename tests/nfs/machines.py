@@ -315,12 +315,6 @@ class Machine:
         numbers = [int(word) for word in re.search(r"^\s*bytes:\s+(.*)$", self.statistics(), re.M).group(1).split()]
         return numbers[4], numbers[5]
 
-    def forget_pages(self):
-        """The NFS clients' caches are empty afterwards, the server's file system's too."""
-        os.sync()
-        with open("/proc/sys/vm/drop_caches", "w") as file:
-            file.write("3")
-
 
 class MachinesTest(SealfsTest):
     """An export of its own on the server, and two machines a and b."""
