@@ -62,7 +62,7 @@ class Throughput(MachinesTest):
         """`measure` returns the seconds that it takes bare and through the mount, one after the other, so that what else the machine does meets
         both. A machine that is busy with other things gets another chance; what is slow is slow each time."""
         for chance in range(CHANCES):
-            bare, mounted = zip(*[measure(number) for number in range(rounds)])
+            bare, mounted = zip(*[tuple(measure(number)) for number in range(rounds)])
             ratio = statistics.median(bare) / statistics.median(mounted)
             figure("NFS %s, %s: %.0f MB/s through the mount, %.0f MB/s bare: %.2f" % (
                 self.version, what, size / 1e6 / statistics.median(mounted), size / 1e6 / statistics.median(bare), ratio))
