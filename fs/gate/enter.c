@@ -115,8 +115,11 @@ static int wait_here(struct entry *entry)
 	struct identity_process process = {.command = "?"};
 	struct waiter *waiter = entry->waiter;
 
-	if (checkpoint->lost)
-		return -EOWNERDEAD;
+	if (checkpoint->lost) {
+		/* its end could not be recorded: perhaps there is room for it by now */
+		gate_judge_(checkpoint);
+		return state->kind == STATE_OPEN ? -EOWNERDEAD : AGAIN;
+	}
 	if (entry->want == GATE_LOOK)
 		return answer(entry, GATE_WAIT);
 	if (!waiter)

@@ -125,12 +125,18 @@ static void tell_blind(struct gate_checkpoint *checkpoint)
 		    checkpoint->path, checkpoint->gate->options.liveness.why, claim->host, checkpoint->path);
 }
 
+/* The owner is dead, but this user may not write that down, or there is no room for it: who waits here need not wait for that. */
+static bool can_not_record(int error)
+{
+	return error == -EACCES || error == -EPERM || error == -EROFS || error == -ENOSPC || error == -EDQUOT;
+}
+
 void gate_judge_(struct gate_checkpoint *checkpoint)
 {
 	const struct store *store = &checkpoint->gate->options.store;
 	struct state *state = &checkpoint->state;
 
-	if (state->kind != STATE_OPEN || checkpoint->lost || (checkpoint->lease.fd >= 0 && checkpoint->claimer))
+	if (state->kind != STATE_OPEN || (checkpoint->lease.fd >= 0 && checkpoint->claimer))
 		return;
 	CREDS_SCOPE(state->claim.uid, state->claim.gid, 0);
 	/* of one that joined, the own lock covers that of the claimer */
@@ -141,10 +147,12 @@ void gate_judge_(struct gate_checkpoint *checkpoint)
 	if (dead <= 0)
 		return;
 	int error = liveness_end_dead(store, &checkpoint->gate->options.liveness, checkpoint->path, &state->claim, state->claim.trial, "owner died");
-	if (error && error != -EACCES && error != -EPERM && error != -EROFS)
+	if (error && !can_not_record(error))
 		return; /* it lives after all, or the export can not be asked: asked again later */
-	log_warning("'%s': owner died: the mount on %s through which trial '%s' was writing is gone: %s; start the trial again, or 'sealctl rm' it",
-		    checkpoint->path, state->claim.host, state->claim.trial, error ? "its end can not be recorded by this user" : "failed");
+	if (!error || !checkpoint->lost)
+		log_warning("'%s': owner died: the mount on %s through which trial '%s' was writing is gone: %s%s; start the trial again, or 'sealctl rm' it",
+			    checkpoint->path, state->claim.host, state->claim.trial, error ? "its end can not be recorded: " : "failed",
+			    error ? strerror(-error) : "");
 	if (error)
 		checkpoint->lost = true;
 	else
