@@ -409,7 +409,7 @@ class Log(Refusals):
         self.make()
         self.agent("other").error("os.open(d + '/a', os.O_WRONLY)", d=self.path)
         line = mount.await_log(r"^.*(EBUSY|[Bb]usy).*$").group(0)
-        for word in ("parent", "other", os.uname().nodename):
+        for word in ("'parent'", "'other'", os.uname().nodename, "it is open", "'sealctl status parent'"):
             self.assertIn(word, line)
 
     def test_end_of_the_daemon_is_clean_while_readers_wait(self):

@@ -142,6 +142,19 @@ class Other_ways_in(Around):
         first("file.write(b'later'); view[60:64] = b'late'; view.flush()")
         self.assertEqual(self.agent("child")("open(d + '/a', 'rb').read()", d=self.path), CONTENT)
 
+    def test_change_notices_tell_names_and_nothing_else(self):
+        """inotify(7) does not ask the file system; the manual says what it tells."""
+        self.make()
+        child = self.agent("child")
+        child("fd = libc.inotify_init1(0o4000); libc.inotify_add_watch(fd, os.fsencode(d), 0xfff) > 0 or 1 / 0", d=self.path)
+        self.agent("parent")("open(d + '/later', 'wb').write(data)", d=self.path, data=CONTENT)
+        told = child.error("result = os.read(fd, 65536)") is None
+        calls = [self.agent("child").start(code, d=self.path) for code in ("open(d + '/later', 'rb').read()", "os.stat(d + '/later').st_size")]
+        all_parked(*calls)
+        print("%s: inotify told of it: %s" % (self.id(), told))
+        self.seal()
+        self.assertEqual([call.value() for call in calls], [CONTENT, len(CONTENT)])
+
     def test_program_in_an_unsealed_checkpoint_is_run_after_the_seal(self):
         parent = self.agent("parent")
         parent("os.mkdir(d); open(d + '/run', 'w').write('#!/bin/sh\\necho early\\n'); os.chmod(d + '/run', 0o755)", d=self.path)
