@@ -104,7 +104,8 @@ static bool is_in_locked(const struct nodes *nodes, struct node *node, const str
 
 	while (node != nodes->root && !node->checkpoint && step_up(node, &node, &name))
 		;
-	return node->checkpoint == checkpoint;
+	/* what stood at the checkpoint's path before, and was moved aside, has lost that name */
+	return node->checkpoint == checkpoint && node->names;
 }
 
 bool node_is_in(struct nodes *nodes, uint64_t inode, const struct gate_checkpoint *checkpoint)
