@@ -158,6 +158,10 @@ class Results(TunerTest):
         self.assertEqual({path: node["metric"] for path, node in nodes.items()}, {"exp/father": "0.25", "exp/son": "0.5"})
         self.assertEqual([parent["path"] for parent in nodes["exp/son"]["parents"]], ["exp/father"])
         self.assertIn("0.25", self.tune("lineage", self.dir).out)
+        page = os.path.join(self.tmp, "page.html")
+        self.tune("lineage", "--html", page, self.dir)
+        with open(page) as file:
+            self.assertRegex(file.read(), r'class="metric"[^>]*>0\.25<')
 
     def test_a_child_of_a_failed_parent_has_not_trained(self):
         self.init("evolution", "--population", "1")

@@ -1,17 +1,12 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cleanup.h"
 #include "lineage.h"
 #include "report.h"
 #include "sealfs/escape.h"
 #include "target_path.h"
-
-#define PAGE_LINES 1000 /* of each manifest */
 
 enum form { FORM_TREE, FORM_JSON, FORM_DOT, FORM_PAGE };
 
@@ -44,7 +39,7 @@ static void parts_free(struct parts *parts)
 
 static int load(const struct request *request, struct lineage *lineage, struct parts *parts)
 {
-	size_t lines = request->form == FORM_PAGE ? PAGE_LINES : 0;
+	size_t lines = request->form == FORM_PAGE ? LINEAGE_PAGE_LINES : 0;
 	int status = EXIT_GOOD;
 
 	parts->list = calloc(request->count + 1, sizeof(*parts->list));
@@ -96,64 +91,9 @@ static int print_tree(const struct lineage *lineage, const struct parts *parts)
 
 /* ---- the page ---- */
 
-/* The file itself when `file` is a symlink to one. Allocated; NULL with errno. */
-static char *real_file(const char *file)
-{
-	struct stat st;
-	char *real = realpath(file, NULL);
-
-	if (!real)
-		return errno == ENOENT ? strdup(file) : NULL;
-	if (!stat(real, &st) && S_ISREG(st.st_mode))
-		return real;
-	free(real);
-	errno = EINVAL; /* a rename would put a device or directory aside */
-	return NULL;
-}
-
-static int write_stream(int fd, const struct lineage *lineage)
-{
-	FILE *stream = fdopen(fd, "w");
-	int error;
-
-	if (!stream) {
-		close(fd);
-		return -ENOMEM;
-	}
-	error = lineage_print_page(stream, lineage);
-	if (!error && (fflush(stream) || fsync(fd)))
-		error = -errno;
-	if (fclose(stream) && !error)
-		error = -errno;
-	return error;
-}
-
-/* Whoever has the old page open, or looks at it just now, never sees half of the new one. */
-static int write_page(const char *file, const struct lineage *lineage)
-{
-	AUTO_FREE char *real = real_file(file), *temporary = NULL;
-	char token[STORE_TOKEN_SIZE];
-	int fd, error;
-
-	if (!real)
-		return -errno;
-	store_token(token);
-	if (asprintf(&temporary, "%s.%s.tmp", real, token) < 0)
-		return -ENOMEM;
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return -errno;
-	error = write_stream(fd, lineage);
-	if (!error && rename(temporary, real))
-		error = -errno;
-	if (error)
-		unlink(temporary);
-	return error;
-}
-
 static int print_page(const struct request *request, const struct lineage *lineage)
 {
-	int error = write_page(request->file, lineage);
+	int error = lineage_write_page(request->file, lineage);
 
 	if (error)
 		return report_failure("write", request->file, error,

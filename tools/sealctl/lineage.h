@@ -106,5 +106,11 @@ int lineage_print_dot(FILE *stream, const struct lineage *lineage);
 
 /* lineage_page.c. One self-contained HTML page. -ENOMEM. */
 int lineage_print_page(FILE *stream, const struct lineage *lineage);
+/* So many lines of each manifest are enough for it. */
+#define LINEAGE_PAGE_LINES 1000
+
+/* lineage_file.c. Replaces `file` by the page when that is complete: whoever has the old one open, or looks at it just now, never sees half of
+ * the new one. -EINVAL when there is something else than a regular file. */
+int lineage_write_page(const char *file, const struct lineage *lineage);
 
 #endif

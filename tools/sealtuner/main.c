@@ -91,13 +91,14 @@ static const struct command commands[] = {
 	 "               sealed\n"
 	 "  -h, --help   show this help\n"},
 	{"lineage", "show which checkpoint was made from which, with results", tuner_lineage,
-	 "Usage: sealtuner lineage [--json | --dot] DIR\n"
+	 "Usage: sealtuner lineage [--json | --dot | --html FILE] DIR\n"
 	 "\n"
 	 "Shows what 'sealctl lineage' shows, with the results of the trials.\n"
 	 "\n"
-	 "      --json   print a JSON object\n"
-	 "      --dot    print a graph for Graphviz\n"
-	 "  -h, --help   show this help\n"},
+	 "      --json        print a JSON object\n"
+	 "      --dot         print a graph for Graphviz\n"
+	 "      --html FILE   write a page for a browser\n"
+	 "  -h, --help        show this help\n"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
