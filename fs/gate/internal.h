@@ -69,6 +69,7 @@ struct gate_checkpoint {
 	bool wait_lease;	    /* SEALING, but other mounts, or mappings of files, have not let go yet, or leaving did not succeed yet: the end's job is to run again */
 	unsigned int end_tries;	    /* how often it did */
 	char awaited_host[100];	    /* … on which its trial has not ended yet; "" */
+	bool may_be_mapped;	    /* something of it was open to read and write: all processes must be looked at before it is sealed */
 	pid_t mapped_by;	    /* who has a file mapped for writing, as far as was told or is waited for; 0: nobody */
 	enum ending ending;
 	bool by_hand;	    /* the end was asked for by hand: give up when it can not be had soon */

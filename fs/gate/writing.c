@@ -14,7 +14,7 @@ pid_t gate_mapped_by_(struct gate_checkpoint *checkpoint, pid_t only)
 	struct gate *gate = checkpoint->gate;
 	pid_t by = 0;
 
-	if (!gate->options.mapped)
+	if (!gate->options.mapped || !checkpoint->may_be_mapped)
 		return 0;
 	pthread_mutex_unlock(&checkpoint->lock);
 	{
@@ -63,7 +63,7 @@ void gate_change_done(struct gate *gate, struct gate_checkpoint *checkpoint)
 	pthread_mutex_unlock(&checkpoint->lock);
 }
 
-void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pid_t tid, struct gate_write_handle *handle)
+void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pid_t tid, bool maps, struct gate_write_handle *handle)
 {
 	handle->tid = tid;
 	handle->checkpoint = gate_checkpoint_ref(checkpoint);
@@ -72,6 +72,7 @@ void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pi
 	handle->counts = checkpoint->lease.fd >= 0 || checkpoint->state.kind == STATE_PLAIN;
 	if (handle->counts)
 		DL_APPEND(checkpoint->handles, handle);
+	checkpoint->may_be_mapped |= maps;
 	pthread_mutex_unlock(&checkpoint->lock);
 }
 
@@ -133,6 +134,8 @@ void gate_renamed(struct gate *gate, struct gate_checkpoint *from, struct gate_c
 	if (exchange)
 		to->handles = NULL;
 	unsigned int moved = move_handles(gate, ours, to), back = move_handles(gate, theirs, from);
+	to->may_be_mapped |= from->may_be_mapped;
+	from->may_be_mapped |= exchange && to->may_be_mapped;
 	gate_check_closed_(from);
 	pthread_mutex_unlock(&second->lock);
 	pthread_mutex_unlock(&first->lock);

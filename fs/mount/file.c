@@ -73,7 +73,7 @@ static void open_for_writing(fuse_req_t req, struct node *node, int flags)
 		if (!error && !(handle = handle_new(mount, node, -1)))
 			error = -ENOMEM;
 		if (!error && admission.home.checkpoint && !admission.live)
-			gate_write_opened(mount->gate, admission.home.checkpoint, caller.tid, &handle->writing);
+			gate_write_opened(mount->gate, admission.home.checkpoint, caller.tid, (flags & O_ACCMODE) == O_RDWR, &handle->writing);
 		if (!error) {
 			handle->fd = open_node(mount, node, flags);
 			error = handle->fd < 0 ? handle->fd : 0;

@@ -93,7 +93,7 @@ static int create_file(struct mount *mount, struct node *parent, const char *nam
 	if (!handle)
 		return -ENOMEM;
 	if (checkpoint && !(spot->admission.mount && spot->admission.live))
-		gate_write_opened(mount->gate, checkpoint, caller->tid, &handle->writing);
+		gate_write_opened(mount->gate, checkpoint, caller->tid, (flags & O_ACCMODE) == O_RDWR, &handle->writing);
 	handle->fd = openat(parent->directory, name, (flags & ~(O_NOCTTY | O_DIRECT)) | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
 	int error = handle->fd < 0 ? -errno : 0;
 	if (!error)

@@ -157,7 +157,8 @@ struct gate_write_handle {
 	bool counts; /* it is open in the generation that this mount writes, or in plain data; under the checkpoint's lock */
 };
 /* Between gate_enter(GATE_CREATE) that said GATE_WRITER or GATE_PLAIN and its gate_change_done(). Takes a reference on the checkpoint. */
-void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pid_t tid, struct gate_write_handle *handle);
+/* `maps`: it is open for reading, too, without which nobody can map it for writing. */
+void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pid_t tid, bool maps, struct gate_write_handle *handle);
 /* Harmless on a handle that was never opened (zero). */
 void gate_write_closed(struct gate *gate, struct gate_write_handle *handle);
 /* What was written through the handle could not be stored, which came out at a flush, an fsync or a close: whatever is found in the file later, it is not what
