@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -329,6 +330,7 @@ static int serve(struct options *options, struct gate_options *gate_options, cha
 	char *text = session_options(options, export_path);
 
 	raise_limits();
+	signal(SIGIO, SIG_IGN); /* somebody opens a file on which we have a lease for a moment (mappings.c) */
 	umask(0);
 	if (geteuid() == 0 && options->allow_other)
 		creds_enable();

@@ -2,17 +2,20 @@
  * mappings.c - files that are mapped so that they can still be written, though they are closed
  *
  * Where the kernel passes content through, a mapping is one of the export's file: it does not keep the file of the mount open, and its release comes when the
- * last descriptor is closed. That a process goes on storing is to be seen in /proc/PID/maps alone, which names such a mapping by the mount's device.
+ * last descriptor is closed. That a process goes on storing is to be seen in /proc/PID/maps, which names such a mapping by the mount's device. To read those of all
+ * processes takes a while; where the export's file system has leases, it says first whether anybody has a file open for writing, as a mapping does.
  */
 #include "mount.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "sealfs/identity.h"
 
@@ -147,12 +150,41 @@ static pid_t look_at_all(struct search *search)
 	return found;
 }
 
+/* A read lease is had only on a file that nobody has open for writing. Who wants to open it meanwhile waits for these two calls. */
+static bool has_no_writer(struct node *node, struct nodes *nodes)
+{
+	struct place place;
+
+	if (node_place(nodes, node, &place))
+		return true; /* it has no name, so it is not sealed */
+	int fd = openat(place.directory, place.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	place_put(&place);
+	if (fd < 0)
+		return false;
+	bool alone = !fcntl(fd, F_SETLEASE, F_RDLCK) && !fcntl(fd, F_SETLEASE, F_UNLCK);
+	close(fd);
+	return alone;
+}
+
+static bool have_no_writer(struct nodes *nodes, const struct gate_checkpoint *checkpoint)
+{
+	struct node **list = nodes_of(nodes, checkpoint);
+	bool alone = list != NULL;
+
+	for (size_t i = 0; list && list[i]; i++) {
+		alone = alone && has_no_writer(list[i], nodes);
+		node_put(nodes, list[i]);
+	}
+	free(list);
+	return alone;
+}
+
 pid_t mappings_find(void *arg, struct gate_checkpoint *checkpoint, pid_t only)
 {
 	struct search search = {.mount = arg, .checkpoint = checkpoint};
 	struct identity_process process;
 
-	if (!search.mount->number)
+	if (!search.mount->number || have_no_writer(&search.mount->nodes, checkpoint))
 		return 0;
 	if (!only)
 		return look_at_all(&search);

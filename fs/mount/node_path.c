@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -106,6 +107,26 @@ static bool is_in_locked(const struct nodes *nodes, struct node *node, const str
 		;
 	/* what stood at the checkpoint's path before, and was moved aside, has lost that name */
 	return node->checkpoint == checkpoint && node->names;
+}
+
+struct node **nodes_of(struct nodes *nodes, const struct gate_checkpoint *checkpoint)
+{
+	struct node *node, **list;
+	size_t count = 0;
+
+	pthread_mutex_lock(&nodes->lock);
+	for (node = nodes->all; node; node = node->all_next)
+		count += S_ISREG(node->type) && !node->promise && is_in_locked(nodes, node, checkpoint);
+	list = calloc(count + 1, sizeof(*list));
+	count = 0;
+	for (node = list ? nodes->all : NULL; node; node = node->all_next) {
+		if (!S_ISREG(node->type) || node->promise || !is_in_locked(nodes, node, checkpoint))
+			continue;
+		node->refs++;
+		list[count++] = node;
+	}
+	pthread_mutex_unlock(&nodes->lock);
+	return list;
 }
 
 bool node_is_in(struct nodes *nodes, uint64_t inode, const struct gate_checkpoint *checkpoint)

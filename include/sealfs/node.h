@@ -123,6 +123,8 @@ void node_home_put(struct node_home *home);
 /* The path below the export's root of parent/name (name "" for the parent itself), in a buffer of PATH_MAX. -ENAMETOOLONG, -ESTALE. */
 int node_path(struct nodes *nodes, struct node *parent, const char *name, char path[PATH_MAX]);
 
+/* The checkpoint's files that the kernel knows: references, NULL-terminated, allocated; NULL when memory is out. */
+struct node **nodes_of(struct nodes *nodes, const struct gate_checkpoint *checkpoint);
 /* Has the checkpoint a file with this inode number? */
 bool node_is_in(struct nodes *nodes, uint64_t inode, const struct gate_checkpoint *checkpoint);
 
