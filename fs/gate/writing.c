@@ -76,6 +76,14 @@ void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pi
 	pthread_mutex_unlock(&checkpoint->lock);
 }
 
+int gate_confirm_writer(struct gate *gate, struct gate_checkpoint *checkpoint)
+{
+	pthread_mutex_lock(&checkpoint->lock);
+	int ended = checkpoint->lease.fd < 0 ? 1 : state_has_ended(&gate->options.store, checkpoint->path, checkpoint->own);
+	pthread_mutex_unlock(&checkpoint->lock);
+	return ended > 0 ? -ESTALE : ended;
+}
+
 /* The checkpoint that the handle is in, as a reference and with its lock held; NULL when it is in none. */
 static struct gate_checkpoint *lock_checkpoint_of(struct gate *gate, struct gate_write_handle *handle)
 {

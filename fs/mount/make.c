@@ -83,6 +83,15 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent_number, co
 	reply_made(req, error, &entry);
 }
 
+/* A checkpoint of one file is made by name in a directory that is nobody's, so the file may be that of a generation which another machine began while this one
+ * was cut off: then nothing may come into it, nor be cut from it. */
+static int confirm_made(struct mount *mount, const struct spot *spot, int fd, int flags)
+{
+	int error = gate_confirm_writer(mount->gate, spot->checkpoint);
+	bool cut = flags & O_TRUNC && (flags & O_ACCMODE) != O_RDONLY;
+	return !error && cut && ftruncate(fd, 0) ? -errno : error;
+}
+
 /* Opens the file for writing or makes it. The handle is counted as a writer's before the file is touched. */
 static int create_file(struct mount *mount, struct node *parent, const char *name, mode_t mode, int flags, const struct spot *spot,
 		       const struct gate_caller *caller, struct fuse_entry_param *entry, struct handle **out)
@@ -94,8 +103,12 @@ static int create_file(struct mount *mount, struct node *parent, const char *nam
 		return -ENOMEM;
 	if (checkpoint && !(spot->admission.mount && spot->admission.live))
 		gate_write_opened(mount->gate, checkpoint, caller->tid, (flags & O_ACCMODE) == O_RDWR, &handle->writing);
-	handle->fd = openat(parent->directory, name, (flags & ~(O_NOCTTY | O_DIRECT)) | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
+	bool confirmed = spot->top && spot_answer(spot) == GATE_WRITER;
+	int left_out = O_NOCTTY | O_DIRECT | (confirmed && (flags & O_ACCMODE) != O_RDONLY ? O_TRUNC : 0);
+	handle->fd = openat(parent->directory, name, (flags & ~left_out) | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
 	int error = handle->fd < 0 ? -errno : 0;
+	if (!error && confirmed)
+		error = confirm_made(mount, spot, handle->fd, flags);
 	if (!error)
 		error = entry_made(mount, parent, name, entry);
 	if (error) {

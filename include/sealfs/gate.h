@@ -159,6 +159,9 @@ struct gate_write_handle {
 /* Between gate_enter(GATE_CREATE) that said GATE_WRITER or GATE_PLAIN and its gate_change_done(). Takes a reference on the checkpoint. */
 /* `maps`: it is open for reading, too, without which nobody can map it for writing. */
 void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pid_t tid, bool maps, struct gate_write_handle *handle);
+/* After something was opened or made by its name at the checkpoint's own path, and before a byte is written to it: does this mount still write the generation that it
+ * was admitted to? If not (-ESTALE), what was opened may be the next one's: the request may have reached the server long after it was admitted. */
+int gate_confirm_writer(struct gate *gate, struct gate_checkpoint *checkpoint);
 /* Harmless on a handle that was never opened (zero). */
 void gate_write_closed(struct gate *gate, struct gate_write_handle *handle);
 /* What was written through the handle could not be stored, which came out at a flush, an fsync or a close: whatever is found in the file later, it is not what
