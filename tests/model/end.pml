@@ -164,7 +164,7 @@ inline judge(generation)
 		:: atomic { served && !refused_exclusive -> lock[me] = exclusive }
 		fi;
 #endif
-		look(seen, kind); /* end_locked() */
+		look(seen, kind); /* end_unless_held(), state_end_in() */
 		if
 #ifdef JUDGE_WHOEVER
 		:: kind == open ->

@@ -1,0 +1,188 @@
+/*
+ * join - one seal over all mounts of a trial: it waits for those that joined, and fails when one of them is gone or fails
+ *
+ * A claimed the generation and seals it when the trial has ended there. J and K write for the same trial on other machines: each joins before its
+ * first byte, and leaves when its part is on the server. Their trial may fail, and each may vanish at any step; then its lease, or its heartbeat, tells
+ * so, some time later. There are locks (LOCKS) or heartbeats only.
+ *
+ * check - safety                          heartbeats only
+ * check LOCKS safety
+ * check - ltl:ends                        the generation ends
+ * check LOCKS ltl:ends
+ * broken LIST_BEFORE_CLOSED unsealed_bytes    the joins are listed before the door is closed to others
+ * broken LOOK_BEFORE_JOIN unsealed_bytes      who joins looks whether it is closed before he says that he joins, and not after
+ * broken VANISHED_IGNORED half_sealed         a joined machine that has vanished is not waited for, and nothing fails
+ * broken LEFT_BEFORE_FSYNC not_durable        who leaves says so before his bytes are on the server
+ * broken FAILURE_LEAVES failure_sealed        a joined machine whose trial failed just leaves
+ * broken WAITS_FOR_THE_DEAD ltl:ends          nobody looks whether those who have not left are alive
+ */
+#define JOINERS 2
+
+mtype = { none, sealed, failed };
+mtype = { out, in, left, refused };		/* what J and K have said: nothing, N.join, N.left; or they were told no */
+
+/* ---- the export ---- */
+mtype said[JOINERS] = out;
+mtype ended = none;
+bool closed;					/* N.closed */
+
+/* ---- the machines ---- */
+bool vanished[JOINERS], noticed[JOINERS];	/* and its lease, or its beat, tells so */
+bool lease[JOINERS];				/* shared, on `lock` */
+bool excluded;					/* A's, exclusive */
+bool writes[JOINERS], dirty[JOINERS], failure[JOINERS];
+
+bool unsealed_bytes, half_sealed, not_durable, failure_sealed;
+
+#define may_seal (said[0] != in && said[1] != in)
+
+/* gate_join_(), writing, gate_leave_(), or gate_link_failed_() */
+proctype joiner(byte me)
+{
+	{
+#ifdef LOCKS
+		if
+		:: atomic { !excluded -> lease[me] = true }	/* lease_share() */
+		:: excluded -> goto over			/* for longer than it tries: -EBUSY */
+		fi;
+#endif
+#ifdef LOOK_BEFORE_JOIN
+		if
+		:: closed || ended != none -> said[me] = refused; goto over
+		:: else
+		fi;
+		said[me] = in;
+#else
+		said[me] = in;					/* state_join(): linked, … */
+		if
+		:: closed || ended != none -> said[me] = left; goto over	/* … check_open(): and leaves again */
+		:: else
+		fi;
+#endif
+		atomic {
+			writes[me] = true;
+			dirty[me] = true;
+			unsealed_bytes = unsealed_bytes || ended == sealed;
+			assert(!unsealed_bytes)
+		};
+		if
+		:: true ->
+#ifdef LEFT_BEFORE_FSYNC
+			atomic { writes[me] = false; said[me] = left };
+			dirty[me] = false
+#else
+			dirty[me] = false;			/* fsync */
+			atomic { writes[me] = false; said[me] = left }	/* state_leave() */
+#endif
+		:: true ->					/* its trial failed: the generation has */
+			failure[me] = true;
+#ifdef FAILURE_LEAVES
+			atomic { writes[me] = false; said[me] = left }
+#else
+			atomic {
+				if
+				:: ended == none -> ended = failed
+				:: else
+				fi;
+				writes[me] = false;
+				failure_sealed = failure_sealed || ended == sealed;
+				assert(!failure_sealed)
+			};
+			said[me] = left
+#endif
+		fi;
+over:		lease[me] = false
+	} unless { vanished[me] }
+}
+
+/* is_dead(), of one that has joined and not left */
+#define is_dead(i) (said[i] == in && noticed[i])
+
+/* gate_end_job_() of the mount that claimed: gate_take_exclusively_(), again and again, then gate_seal_() */
+proctype sealer()
+{
+	mtype listed[JOINERS] = out;
+	bool all;
+
+	do
+	:: ended != none -> break				/* somebody failed */
+	:: ended == none ->
+#ifndef LIST_BEFORE_CLOSED
+		closed = true;					/* state_close() */
+#endif
+#ifdef LOCKS
+		atomic { excluded = (!lease[0] && !lease[1]) };	/* lease_exclude() */
+		if
+		:: !excluded -> all = false
+		:: else -> all = true
+		fi;
+#else
+		all = true;
+#endif
+		atomic { listed[0] = said[0]; listed[1] = said[1] };	/* state_joined() */
+#ifdef LIST_BEFORE_CLOSED
+		closed = true;
+#endif
+		if
+#ifndef WAITS_FOR_THE_DEAD
+#ifdef VANISHED_IGNORED
+		:: is_dead(0) && listed[0] == in -> listed[0] = out
+		:: is_dead(1) && listed[1] == in -> listed[1] = out
+#else
+		:: (is_dead(0) && listed[0] == in) || (is_dead(1) && listed[1] == in) ->
+			atomic {				/* fail_for() */
+				if
+				:: ended == none -> ended = failed
+				:: else
+				fi
+			};
+			break
+#endif
+#endif
+		:: else
+		fi;
+		if
+		:: all && listed[0] != in && listed[1] != in ->
+			atomic {				/* seal_checkpoint() */
+				if
+				:: ended == none ->
+					ended = sealed;
+					unsealed_bytes = unsealed_bytes || (writes[0] && !vanished[0]) || (writes[1] && !vanished[1]);
+					half_sealed = (vanished[0] && said[0] == in && writes[0]) || (vanished[1] && said[1] == in && writes[1]);
+					not_durable = (said[0] == left && dirty[0]) || (said[1] == left && dirty[1]);
+					failure_sealed = failure_sealed || failure[0] || failure[1];
+					assert(!half_sealed);
+					assert(!unsealed_bytes);
+					assert(!failure_sealed);
+					assert(!not_durable)
+				:: else
+				fi
+			};
+			break
+		:: else						/* wait_for(): later again */
+		fi
+	od
+}
+
+proctype world()
+{
+	bool gone;
+
+end:	do
+	:: atomic { !gone -> gone = true;
+		if
+		:: vanished[0] = true
+		:: vanished[1] = true
+		fi }
+	/* the lease has run out, or a waiter has counted the beats that are missing */
+	:: atomic { vanished[0] && !noticed[0] -> noticed[0] = true; lease[0] = false }
+	:: atomic { vanished[1] && !noticed[1] -> noticed[1] = true; lease[1] = false }
+	od
+}
+
+init {
+	atomic { run joiner(0); run joiner(1); run sealer(); run world() }
+}
+
+#define it_has_ended (ended != none)
+ltl ends { <> it_has_ended }
