@@ -46,7 +46,7 @@ struct gate_hints *gate_hints_create_(const struct hints_option *option, int exp
 	memcpy(place.key, hints->key, sizeof(place.key));
 	if (hints->fd < 0 || hint_place_format(&place, hints->place))
 		*hints->place = '\0';
-	struct sockaddr_storage bound;
+	struct sockaddr_storage bound = {.ss_family = 0};
 	socklen_t size = sizeof(bound);
 	if (hints->fd >= 0 && !getsockname(hints->fd, (struct sockaddr *)&bound, &size))
 		hints->family = bound.ss_family;
