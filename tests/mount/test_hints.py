@@ -156,7 +156,7 @@ class Two_mounts(HintsTest):
         self.ctl("abandon", third.path + "/parent")
         reading.fails("EOWNERDEAD")
         self.assertLessEqual(self.counted(self.b, before, "polls")[0], 3)
-        self.a.await_log("ended by somebody else")
+        self.a.await_log("generation 1 was ended on")
 
     def test_abandoned_straight_on_the_export(self):
         self.write(self.a)
@@ -166,7 +166,7 @@ class Two_mounts(HintsTest):
         self.ctl("abandon", self.exported("parent"), uid=0)
         reading.fails("EOWNERDEAD")
         self.assertLessEqual(self.counted(self.b, before, "polls")[0], 3)
-        self.a.await_log("ended by somebody else")
+        self.a.await_log("generation 1 was ended on")
 
     def test_removed_straight_on_the_export_while_pending(self):
         self.reserve(self.a.path + "/parent", uid=0)
