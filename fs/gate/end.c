@@ -40,11 +40,21 @@ uint64_t gate_uptime_ns_(void)
 void gate_submit_end_(struct gate_checkpoint *checkpoint)
 {
 	gate_checkpoint_ref(checkpoint); /* the job's */
-	pool_submit(checkpoint->gate->pool, &checkpoint->end_job);
+	/* it may still be queued for a generation that was ended on the spot; whoever calls holds a reference of his own */
+	if (!pool_submit(checkpoint->gate->pool, &checkpoint->end_job))
+		atomic_fetch_sub(&checkpoint->refs, 1);
 }
 
 void gate_begin_end_(struct gate_checkpoint *checkpoint, const char *failure, bool by_hand)
 {
+	if (checkpoint->ending == ENDING_SEALING && checkpoint->by_hand && !by_hand) {
+		/* the trial itself has ended: the attempt that was begun by hand must not give up any more, since nobody would end it then; and if it can
+		 * not be had at once, what the trial came to counts */
+		checkpoint->by_hand = false;
+		free(checkpoint->end_reason);
+		checkpoint->end_reason = failure ? strdup(failure) : NULL;
+		return;
+	}
 	if (checkpoint->ending == ENDING_SEALING || checkpoint->ending == ENDING_ABANDONING)
 		return;
 	checkpoint->by_hand = by_hand;

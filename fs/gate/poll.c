@@ -159,8 +159,9 @@ void gate_poll_job_(struct pool_job *job)
 	if (checkpoint->wait_lease) {
 		/* the other mounts of the trial had not let go: ask again */
 		checkpoint->wait_lease = false;
-		gate_checkpoint_ref(checkpoint);
-		pool_submit(gate->pool, &checkpoint->end_job);
+		if (checkpoint->ending == ENDING_SEALING && checkpoint->end_reason)
+			checkpoint->ending = ENDING_ABANDONING; /* its trial failed while it was to be sealed by hand */
+		gate_submit_end_(checkpoint);
 	} else if (waited && checkpoint->ending == ENDING_NONE) {
 		again = look(checkpoint);
 		ours = checkpoint->lease.fd >= 0;

@@ -29,6 +29,7 @@ static void *work(void *arg)
 		if (!job)
 			break;
 		pool->first = job->next;
+		job->queued = false;
 		if (!pool->first)
 			pool->last = NULL;
 		pthread_mutex_unlock(&pool->lock);
@@ -66,10 +67,14 @@ static int start_thread(struct pool *pool)
 	return error;
 }
 
-void pool_submit(struct pool *pool, struct pool_job *job)
+bool pool_submit(struct pool *pool, struct pool_job *job)
 {
-	job->next = NULL;
 	pthread_mutex_lock(&pool->lock);
+	bool is_new = !job->queued;
+	if (!is_new)
+		goto out;
+	job->queued = true;
+	job->next = NULL;
 	if (pool->last)
 		pool->last->next = job;
 	else
@@ -78,7 +83,9 @@ void pool_submit(struct pool *pool, struct pool_job *job)
 	if (!pool->idle && pool->threads < pool->max_threads && !start_thread(pool))
 		pool->threads++;
 	pthread_cond_signal(&pool->changed);
+out:
 	pthread_mutex_unlock(&pool->lock);
+	return is_new;
 }
 
 void pool_destroy(struct pool *pool)
