@@ -86,6 +86,8 @@ int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *ca
 		log_error("'%s': the export's file system gives no locks any more (ENOLCK); mount with -o locks=off, or see to its lock service", checkpoint->path);
 	if (error)
 		return error;
+	/* before the trial is known here: should it end while the claim is on its way, its end finds the checkpoint, and waits for the lock */
+	gate_set_mine_(checkpoint, true);
 	error = gate_watch_caller_(checkpoint, caller, trial, watch);
 	if (!error)
 		error = link_claim(checkpoint, caller, trial);
@@ -94,10 +96,11 @@ int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *ca
 		return error;
 	}
 	checkpoint->claimer = true;
-	gate_set_mine_(checkpoint, true);
 	error = gate_reread_(checkpoint);
-	if (error)
+	if (error) {
+		gate_abandon_(checkpoint, "its claim can not be read back");
 		return error;
+	}
 	if (checkpoint->lease.fd < 0)
 		return -EOWNERDEAD; /* ended in the same moment */
 	log_notice("'%s': generation %u opened by trial '%s'", checkpoint->path, checkpoint->own, trial);
@@ -138,6 +141,7 @@ void gate_let_go_(struct gate_checkpoint *checkpoint)
 	gate_hints_over_(checkpoint, checkpoint->own, HINT_OPEN);
 	checkpoint->own = 0;
 	checkpoint->claimer = false;
+	checkpoint->wait_lease = false;
 	record_free(&checkpoint->join);
 	checkpoint->end_tries = 0;
 	checkpoint->awaited_host[0] = '\0';
