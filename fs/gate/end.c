@@ -189,6 +189,21 @@ static void abandon_as_asked(struct gate_checkpoint *checkpoint)
 
 /* ---- ending ---- */
 
+/* Of a mount that joined. The claimer finds a good file where this one has lost what was written: it must learn of that. */
+static void leave(struct gate_checkpoint *checkpoint)
+{
+	char reason[400];
+
+	if (!checkpoint->write_error) {
+		gate_leave_(checkpoint);
+		return;
+	}
+	gate_tell_write_error_(checkpoint, reason, sizeof(reason));
+	free(checkpoint->end_reason);
+	checkpoint->end_reason = strdup(reason);
+	abandon_as_asked(checkpoint);
+}
+
 bool gate_end_now_(struct gate_checkpoint *checkpoint)
 {
 	CREDS_SCOPE(checkpoint->state.claim.uid, checkpoint->state.claim.gid, 0);
@@ -269,7 +284,7 @@ void gate_end_job_(struct pool_job *pool_job)
 		} else if (mapped) {
 			/* it is asked again later */
 		} else if (!checkpoint->claimer) {
-			gate_leave_(checkpoint);
+			leave(checkpoint);
 		} else if (gate_take_exclusively_(checkpoint)) {
 			gate_seal_(checkpoint);
 		}

@@ -224,6 +224,8 @@ void gate_seal_(struct gate_checkpoint *checkpoint);
 /* ---- writing.c: under checkpoint->lock ---- */
 /* What is open for writing counts no more. */
 void gate_forget_handles_(struct gate_checkpoint *checkpoint);
+/* Why a generation of which something written was lost (write_error) has failed. */
+void gate_tell_write_error_(const struct gate_checkpoint *checkpoint, char *reason, size_t size);
 /* The last thing that a seal waited for may be gone. */
 void gate_check_closed_(struct gate_checkpoint *checkpoint);
 /* The lock is let go of meanwhile: who has a file mapped so that he can still write it? 0: nobody. */

@@ -92,8 +92,7 @@ static void seal_failed(struct gate_checkpoint *checkpoint, struct seal_job *job
 	}
 	bool vacated = error == -ENODATA && checkpoint->vacated;
 	if (checkpoint->write_error)
-		snprintf(reason, sizeof(reason), "what was written to '%.200s' could not be stored: %s",
-			 checkpoint->write_error_path ? checkpoint->write_error_path : "?", strerror(-checkpoint->write_error));
+		gate_tell_write_error_(checkpoint, reason, sizeof(reason));
 	else if (vacated)
 		snprintf(reason, sizeof(reason), "its trial renamed or removed it");
 	else if (error == -ENODATA)

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -165,6 +166,12 @@ void gate_write_failed(struct gate *gate, struct gate_write_handle *handle, cons
 	}
 	pthread_mutex_unlock(&checkpoint->lock);
 	gate_checkpoint_put(checkpoint);
+}
+
+void gate_tell_write_error_(const struct gate_checkpoint *checkpoint, char *reason, size_t size)
+{
+	snprintf(reason, size, "what was written to '%.200s' could not be stored: %s", checkpoint->write_error_path ? checkpoint->write_error_path : "?",
+		 strerror(-checkpoint->write_error));
 }
 
 void gate_write_closed(struct gate *gate, struct gate_write_handle *handle)

@@ -84,6 +84,25 @@ class Late_errors(Losing):
         self.assertIn("No space left on device", result.err)
         self.check_failed("close-w.*No space left")
 
+    def test_mount_that_joined_and_lost_a_write_does_not_leave_it_to_be_sealed(self):
+        """The mount that seals finds a file of the right size, and knows of no error."""
+        second = self.second_mount(name="joined").path + "/c"
+        first = self.agent("writer")
+        first("os.mkdir(d); open(d + '/good', 'wb').write(b'good')", d=self.path)
+        joined = self.agent("writer")
+        joined("fd = os.open(d + '/close-w', os.O_RDWR | os.O_CREAT); os.write(fd, b'x' * 9000)", d=second)
+        joined("""
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+            """)
+        waiting = self.agent("reader").start("os.listdir(d)", d=self.path).parked()
+        joined.exit()
+        first.exit()
+        waiting.fails("EOWNERDEAD")
+        self.check_failed("on the joined machine.*close-w.*No space left")
+
     def test_stores_into_a_mapping_that_find_no_room(self):
         agent = self.agent("writer")
         agent("""
