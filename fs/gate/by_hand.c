@@ -185,6 +185,11 @@ static int abandon_locked(struct gate_checkpoint *checkpoint, const struct gate_
 	}
 	if (checkpoint->lease.fd < 0) /* another mount writes: it will find its generation ended */
 		return abandon_pending(checkpoint, reason);
+	if (checkpoint->ending == ENDING_SEALING && checkpoint->wait_lease && !checkpoint->end_running) {
+		/* it only waits for others, who may never end */
+		checkpoint->wait_lease = false;
+		checkpoint->ending = ENDING_NONE;
+	}
 	if (checkpoint->ending == ENDING_SEALING) {
 		snprintf(why, size, "it is being sealed");
 		return -EBUSY;

@@ -148,6 +148,7 @@ void gate_let_go_(struct gate_checkpoint *checkpoint)
 	checkpoint->vacated = false;
 	checkpoint->write_error = 0;
 	checkpoint->mapped_by = 0;
+	checkpoint->open_told = 0;
 	free(checkpoint->write_error_path);
 	checkpoint->write_error_path = NULL;
 	trial_put(checkpoint->trial);

@@ -96,6 +96,9 @@ void gate_attention_end_(struct gate_checkpoint *checkpoint)
 	struct identity_process process;
 
 	attend_mapping(checkpoint);
+	if (checkpoint->ending == ENDING_CLOSING && checkpoint->own &&
+	    state_has_ended(&checkpoint->gate->options.store, checkpoint->path, checkpoint->own) > 0)
+		gate_reread_(checkpoint);
 	if (checkpoint->ending != ENDING_CLOSING || !handle)
 		return;
 	if (identity_process(handle->tid, &process)) {
@@ -106,7 +109,8 @@ void gate_attention_end_(struct gate_checkpoint *checkpoint)
 		gate_set_outcome_(checkpoint, -EBUSY, "still open for writing by pid %d (%s)", process.pid, process.command);
 		checkpoint->ending = ENDING_NONE;
 		gate_drop_sealer_(checkpoint);
-	} else {
+	} else if (checkpoint->open_told != process.pid) {
+		checkpoint->open_told = process.pid;
 		log_warning("'%s': trial '%s' has ended, but pid %d (%s) still has a file open for writing: it is sealed when that is closed",
 			    checkpoint->path, checkpoint->state.claim.trial, process.pid, process.command);
 	}
@@ -188,6 +192,28 @@ static void abandon_as_asked(struct gate_checkpoint *checkpoint)
 }
 
 /* ---- ending ---- */
+
+void gate_decided_elsewhere_(struct gate_checkpoint *checkpoint)
+{
+	const struct record *end = &checkpoint->state.end;
+
+	gate_reread_(checkpoint);
+	bool known = checkpoint->state.has_end && checkpoint->state.generation == checkpoint->own;
+	gate_set_outcome_(checkpoint, known && checkpoint->state.kind == STATE_SEALED ? 0 : -EOWNERDEAD, "its end was decided elsewhere%s%s",
+			  known && end->reason ? ": " : "", known && end->reason ? end->reason : "");
+	checkpoint->ending = ENDING_NONE;
+	gate_let_go_(checkpoint);
+}
+
+/* Who waits for other mounts, or for mappings, waits in vain when one of the other mounts has failed, or somebody has abandoned it there. */
+static bool has_been_decided(struct gate_checkpoint *checkpoint)
+{
+	if (checkpoint->ending != ENDING_SEALING || checkpoint->lease.fd < 0 || !checkpoint->own ||
+	    state_has_ended(&checkpoint->gate->options.store, checkpoint->path, checkpoint->own) <= 0)
+		return false;
+	gate_decided_elsewhere_(checkpoint);
+	return true;
+}
 
 /* Of a mount that joined. The claimer finds a good file where this one has lost what was written: it must learn of that. */
 static void leave(struct gate_checkpoint *checkpoint)
@@ -272,7 +298,7 @@ void gate_end_job_(struct pool_job *pool_job)
 
 	pthread_mutex_lock(&checkpoint->lock);
 	checkpoint->end_running = true;
-	bool mapped = checkpoint->ending == ENDING_SEALING && is_still_mapped(checkpoint);
+	bool mapped = !has_been_decided(checkpoint) && checkpoint->ending == ENDING_SEALING && is_still_mapped(checkpoint);
 	if (checkpoint->sealer.trial && checkpoint->ending == ENDING_SEALING && !mapped)
 		claim_plain(checkpoint);
 	if (checkpoint->lease.fd < 0 || checkpoint->ending == ENDING_NONE || !checkpoint->state_known) {

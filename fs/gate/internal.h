@@ -71,6 +71,7 @@ struct gate_checkpoint {
 	char awaited_host[100];	    /* … on which its trial has not ended yet; "" */
 	bool may_be_mapped;	    /* something of it was open to read and write: all processes must be looked at before it is sealed */
 	pid_t mapped_by;	    /* who has a file mapped for writing, as far as was told or is waited for; 0: nobody */
+	pid_t open_told;	    /* who still has a file open at the trial's end, as was told; 0: nobody */
 	enum ending ending;
 	bool by_hand;	    /* the end was asked for by hand: give up when it can not be had soon */
 	char *end_reason;   /* ABANDONING: why */
@@ -201,6 +202,8 @@ void gate_begin_end_(struct gate_checkpoint *checkpoint, const char *failure, bo
 /* Has the end's job run; the job has a reference of its own. */
 void gate_submit_end_(struct gate_checkpoint *checkpoint);
 void gate_end_job_(struct pool_job *job);
+/* The generation that this mount writes has an end already: its state is read anew, and the lease dropped. */
+void gate_decided_elsewhere_(struct gate_checkpoint *checkpoint);
 /* An end that has not begun its work, and has nothing to hash, is made on the spot: true if it was. For a trial whose next command comes at once. */
 bool gate_end_now_(struct gate_checkpoint *checkpoint);
 void gate_attention_end_(struct gate_checkpoint *checkpoint);

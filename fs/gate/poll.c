@@ -170,7 +170,8 @@ void gate_poll_job_(struct pool_job *job)
 		hinted = is_hinted(checkpoint);
 		settled = is_settled(checkpoint);
 	} else {
-		again = waited; /* an end of our own is under way; should it fail, somebody else's may come */
+		/* an end of our own is under way; should it fail, or be long in coming, somebody else's may come */
+		again = waited || checkpoint->ending == ENDING_CLOSING;
 		ours = true;
 	}
 	pthread_mutex_unlock(&checkpoint->lock);

@@ -83,11 +83,8 @@ static void seal_failed(struct gate_checkpoint *checkpoint, struct seal_job *job
 {
 	char reason[400];
 
-	if (error == -EEXIST) { /* somebody else decided; reread says what */
-		gate_reread_(checkpoint);
-		gate_set_outcome_(checkpoint, checkpoint->state.kind == STATE_SEALED ? 0 : -EOWNERDEAD, "its end was decided elsewhere");
-		checkpoint->ending = ENDING_NONE;
-		gate_let_go_(checkpoint);
+	if (error == -EEXIST) {
+		gate_decided_elsewhere_(checkpoint);
 		return;
 	}
 	bool vacated = error == -ENODATA && checkpoint->vacated;

@@ -93,6 +93,52 @@ class Of_runs:
         self.assertNotEqual(first.wait(), 0, first.output())
         self.assertEqual(self.state(self.on_a), "failed")
 
+    def test_joined_run_that_fails_while_the_seal_waits_for_it(self):
+        """Its mount goes on living: another trial writes through it."""
+        first = self.run_until_told("--save", self.on_a, path=self.on_a, name="first")
+        second = self.run_until_told("--join", path=self.on_b, name="second")
+        self.agent("other")("os.mkdir(d); open(d + '/a', 'w').write('x')", d=self.b.path + "/other")
+        reading = self.agent("child").start("os.listdir(d)", d=self.on_a).parked()
+        self.end(first)
+        self.a.await_log("it is sealed when it has ended through its other mounts")
+        self.end(second, 4)
+        self.assertEqual([second.wait(), first.wait()], [4, 3], first.output() + second.output())
+        self.assertIn("on the joined machine", first.output())
+        reading.fails("EOWNERDEAD")
+
+    def test_seal_that_waits_for_a_joined_run_can_be_abandoned_by_hand(self):
+        first = self.run_until_told("--save", self.on_a, path=self.on_a, name="first")
+        second = self.run_until_told("--join", path=self.on_b, name="second")
+        self.end(first)
+        self.a.await_log("it is sealed when it has ended through its other mounts")
+        until(lambda: self.sealctl("abandon", self.on_a, trial="parent").status == 0, "the end by hand")
+        self.assertEqual(first.wait(), 3, first.output())
+        self.end(second)
+        self.assertEqual(second.wait(), 3, second.output())
+        self.assertEqual(self.state(self.on_b), "failed")
+
+    def test_joined_run_that_fails_while_the_seal_waits_for_a_last_close(self):
+        """Of a process that outlives the run, with a file of it open."""
+        fifos = [self.tmp + "/first", self.tmp + "/held"]
+        for fifo in fifos:
+            os.mkfifo(fifo)
+            os.chmod(fifo, 0o666)
+        first = self.sealctl_run(self.on_a, "first", "--save", self.on_a, "--", "/bin/sh", "-c", """
+            mkdir "$1" && exec 3>"$1/held" || exit
+            read -r line <"$3" &
+            echo ready && read -r line <"$2"
+            """, "sh", self.on_a, *fifos)
+        until(lambda: "ready" in first.output(), "the first run")
+        second = self.run_until_told("--join", path=self.on_b, name="second")
+        self.agent("other")("os.mkdir(d); open(d + '/a', 'w').write('x')", d=self.b.path + "/other")
+        with open(fifos[1], "w"):
+            with open(fifos[0], "w") as go:
+                go.write("\n")
+            self.a.await_log("still has a file open for writing")
+            self.end(second, 4)
+            self.assertEqual([second.wait(), first.wait()], [4, 3], first.output() + second.output())
+            self.assertEqual(self.a.log().count("still has a file open for writing"), 1)
+
     def test_first_run_that_fails_makes_the_checkpoint_fail(self):
         first = self.run_until_told("--save", self.on_a, path=self.on_a, name="first")
         second = self.run_until_told("--join", path=self.on_b, name="second")
