@@ -80,6 +80,15 @@ void gate_drop_sealer_(struct gate_checkpoint *checkpoint)
 	checkpoint->sealer.trial = NULL;
 }
 
+/* Has the generation that this mount writes an end, that somebody else gave it? */
+static bool has_ended(struct gate_checkpoint *checkpoint)
+{
+	if (checkpoint->lease.fd < 0 || !checkpoint->own)
+		return false;
+	CREDS_SCOPE(checkpoint->state.claim.uid, checkpoint->state.claim.gid, 0);
+	return state_has_ended(&checkpoint->gate->options.store, checkpoint->path, checkpoint->own) > 0;
+}
+
 /* A mount that joined has nothing open any more, but something was still mapped. Under the lock. */
 static void attend_mapping(struct gate_checkpoint *checkpoint)
 {
@@ -96,8 +105,7 @@ void gate_attention_end_(struct gate_checkpoint *checkpoint)
 	struct identity_process process;
 
 	attend_mapping(checkpoint);
-	if (checkpoint->ending == ENDING_CLOSING && checkpoint->own &&
-	    state_has_ended(&checkpoint->gate->options.store, checkpoint->path, checkpoint->own) > 0)
+	if (checkpoint->ending == ENDING_CLOSING && has_ended(checkpoint))
 		gate_reread_(checkpoint);
 	if (checkpoint->ending != ENDING_CLOSING || !handle)
 		return;
@@ -208,8 +216,7 @@ void gate_decided_elsewhere_(struct gate_checkpoint *checkpoint)
 /* Who waits for other mounts, or for mappings, waits in vain when one of the other mounts has failed, or somebody has abandoned it there. */
 static bool has_been_decided(struct gate_checkpoint *checkpoint)
 {
-	if (checkpoint->ending != ENDING_SEALING || checkpoint->lease.fd < 0 || !checkpoint->own ||
-	    state_has_ended(&checkpoint->gate->options.store, checkpoint->path, checkpoint->own) <= 0)
+	if (checkpoint->ending != ENDING_SEALING || !has_ended(checkpoint))
 		return false;
 	gate_decided_elsewhere_(checkpoint);
 	return true;
