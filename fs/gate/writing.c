@@ -64,13 +64,18 @@ void gate_change_done(struct gate *gate, struct gate_checkpoint *checkpoint)
 	pthread_mutex_unlock(&checkpoint->lock);
 }
 
+/* Plain data may be sealed by hand while they are open; where nothing was as yet, plain data have just been renamed to. */
+static bool can_be_sealed(const struct gate_checkpoint *checkpoint)
+{
+	return checkpoint->lease.fd >= 0 || checkpoint->state.kind == STATE_PLAIN || checkpoint->state.kind == STATE_ABSENT;
+}
+
 void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pid_t tid, bool maps, struct gate_write_handle *handle)
 {
 	handle->tid = tid;
 	handle->checkpoint = gate_checkpoint_ref(checkpoint);
 	pthread_mutex_lock(&checkpoint->lock);
-	/* plain data may be sealed by hand while it is open */
-	handle->counts = checkpoint->lease.fd >= 0 || checkpoint->state.kind == STATE_PLAIN;
+	handle->counts = can_be_sealed(checkpoint);
 	if (handle->counts)
 		DL_APPEND(checkpoint->handles, handle);
 	checkpoint->may_be_mapped |= maps;
@@ -115,7 +120,7 @@ static unsigned int move_handles(struct gate *gate, struct gate_write_handle *ha
 		pthread_mutex_lock(&gate->lock);
 		handle->checkpoint = gate_checkpoint_ref(to);
 		pthread_mutex_unlock(&gate->lock);
-		handle->counts = to->lease.fd >= 0 || to->state.kind == STATE_PLAIN;
+		handle->counts = can_be_sealed(to);
 		if (handle->counts)
 			DL_APPEND(to->handles, handle);
 		moved++;

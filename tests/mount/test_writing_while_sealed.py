@@ -62,6 +62,25 @@ class Open_files(SealfsTest):
         self.ctl("seal", self.point + "/final", trial="writer")
         self.assertEqual(self.agent("reader")(READ, p=self.point + "/final/w"), DATA + b"end")
 
+    def test_plain_data_that_were_renamed_while_they_were_open(self):
+        os.mkdir(self.exported("old"))
+        for name in "old/w", "old.pt":
+            with open(self.exported(name), "wb") as file:
+                file.write(DATA)
+            self.give(self.exported(name))
+        self.give(self.exported("old"))
+        self.mount()
+        for name, written in ("%s", "%s/w"), ("%s.pt", "%s.pt"):
+            agent, path = self.agent("writer"), self.point + "/" + name % "new"
+            # that nothing is there is known
+            agent("assert not os.path.exists(new); f = open(p, 'r+b', buffering=0); os.rename(old, new)",
+                  p=self.point + "/" + written % "old", old=self.point + "/" + name % "old", new=path)
+            self.refused(path, agent)
+            self.assertEqual(self.state(path), "plain")
+            agent("f.write(b'later'); f.close()")
+            self.ctl("seal", path, trial="writer")
+            self.assertEqual(self.agent("reader")(READ, p=self.point + "/" + written % "new"), b"later" + DATA[5:])
+
     def test_files_of_checkpoints_that_were_exchanged(self):
         self.mount()
         agent = self.agent("writer")
