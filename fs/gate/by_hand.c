@@ -14,22 +14,6 @@
 #include "sealfs/identity.h"
 #include "sealfs/log.h"
 
-/* What is done by hand is not checked by the kernel's permissions on the way, as a create is. */
-static int may_write(struct gate_checkpoint *checkpoint)
-{
-	const struct store *store = &checkpoint->gate->options.store;
-	const char *path = checkpoint->path, *slash = strrchr(path, '/');
-	char above[PATH_MAX] = ".";
-
-	if (!faccessat(store->root, path, W_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW))
-		return 0;
-	if (errno != ENOENT)
-		return -errno;
-	if (slash)
-		snprintf(above, sizeof(above), "%.*s", (int)(slash - path), path);
-	return faccessat(store->root, above, W_OK | X_OK, AT_EACCESS) ? -errno : 0;
-}
-
 /* May this caller end or remove it by hand? Root, and whoever opened or reserved it. */
 static bool may_decide(const struct state *state, const struct gate_caller *caller)
 {
@@ -47,7 +31,7 @@ static int seal_plain(struct gate *gate, struct gate_checkpoint *checkpoint, con
 		return 0; /* for somebody else, already */
 	if (gate->options.read_only)
 		return -EROFS;
-	int error = may_write(checkpoint);
+	int error = state_may_write(&gate->options.store, checkpoint->path);
 	if (!error)
 		error = identity_of(caller->tid, gate->options.config.trial_env, &checkpoint->sealer.trial);
 	checkpoint->sealer.caller = *caller;
@@ -76,7 +60,7 @@ int gate_claim(struct gate *gate, struct gate_checkpoint *checkpoint, const stru
 		error = -EBUSY;
 	else if (!error && open)
 		error = checkpoint->lease.fd >= 0 ? 0 : gate_join_(checkpoint, caller, name);
-	else if (!error && !(error = may_write(checkpoint)))
+	else if (!error && !(error = state_may_write(&gate->options.store, checkpoint->path)))
 		error = gate_claim_(checkpoint, caller, name, false);
 	if (error == AGAIN || error == -EEXIST)
 		error = -EBUSY;
@@ -240,7 +224,7 @@ int gate_reserve(struct gate *gate, struct gate_checkpoint *checkpoint, const st
 	if (!error)
 		gate_judge_(checkpoint);
 	if (!error)
-		error = may_write(checkpoint);
+		error = state_may_write(&gate->options.store, checkpoint->path);
 	if (!error)
 		error = state_reserve(&gate->options.store, checkpoint->path, &record);
 	if (!error)
@@ -264,6 +248,8 @@ int gate_remove(struct gate *gate, struct gate_checkpoint *checkpoint, const str
 		error = -EBUSY;
 	else if (!error && !may_decide(&checkpoint->state, caller))
 		error = -EPERM;
+	if (!error)
+		error = state_may_remove(&gate->options.store, checkpoint->path);
 	if (!error)
 		error = state_remove(&gate->options.store, checkpoint->path);
 	if (!error && checkpoint->state.kind == STATE_PENDING)

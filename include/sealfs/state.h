@@ -113,6 +113,13 @@ int state_move_aside(const struct store *store, const char *path);
  */
 int state_remove(const struct store *store, const char *path);
 
+/*
+ * May the thread (by its file-system ids) write what is at the path, or make something there? And move it away for good? To be asked before a transition by
+ * hand, which itself would find out too late. 0, -EACCES, -EPERM, -errno. A race with a change of permissions is harmless: the transition fails then.
+ */
+int state_may_write(const struct store *store, const char *path);
+int state_may_remove(const struct store *store, const char *path);
+
 /* Calls `each` for every checkpoint that has a state folder. */
 int state_each(const struct store *store, const struct config *config, int (*each)(void *arg, const char *path), void *arg);
 

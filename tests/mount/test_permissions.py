@@ -236,6 +236,42 @@ class Checkpoints(Users):
         self.assertEqual(os.stat(self.exported("parent/.seal/manifest")).st_uid, ALICE)
         self.assertTrue(os.stat(self.exported(".sealfs/state")).st_mode & stat.S_ISVTX)
 
+    def plain(self, name, mode=0o755):
+        """Data of Alice's that were there before sealfs."""
+        path = self.exported(name)
+        os.mkdir(path)
+        with open(path + "/w", "w") as file:
+            file.write("mine")
+        for entry in (path, path + "/w"):
+            os.chown(entry, ALICE, ALICE)
+        os.chmod(path, mode)
+        return name
+
+    def test_refused_removal_of_anothers_plain_data_changes_nothing(self):
+        for sticky in (True, False):
+            os.chmod(self.export, 0o1777 if sticky else 0o755)
+            for number, top in enumerate((self.point, self.export)):
+                # in a sticky directory it is the owner who counts, though all may write in it
+                name = self.plain("data-%d-%d" % (sticky, number), 0o777)
+                with self.subTest(sticky=sticky, top=top):
+                    self.ctl("rm", top + "/" + name, trial="child", uid=BOB, expect=1)
+                    self.assertEqual(self.state(self.point + "/" + name), "plain")
+                    self.assertEqual(self.alice()("open(d + '/w').read()", d=self.point + "/" + name), "mine")
+                    self.ctl("seal", self.point + "/" + name, trial="parent", uid=ALICE)
+
+    def test_refusals_on_the_export_leave_nothing_behind(self):
+        os.chmod(self.export, 0o755)
+        os.chown(self.export, ALICE, ALICE)
+        for options in ((), ("--writer", "child")):
+            with self.subTest(options):
+                self.ctl("reserve", *options, self.exported("new"), trial="child", uid=BOB, expect=1)
+                self.assertFalse(os.path.lexists(self.exported(".sealfs", "state", "new")))
+        name = self.plain("data")
+        self.ctl("seal", self.exported(name), trial="child", uid=BOB, expect=1)
+        self.assertFalse(os.path.lexists(self.exported(".sealfs", "state", name)))
+        self.ctl("reserve", self.point + "/new", trial="parent", uid=ALICE)
+        self.ctl("seal", self.point + "/" + name, trial="parent", uid=ALICE)
+
     def test_death_of_a_trial_of_any_user_is_decided_by_a_root_mount(self):
         self.need_exit_info()
         alice = self.make(sealed=False)

@@ -150,6 +150,8 @@ static int export_reserve(const struct export_dir *export, const struct call *ca
 	if (!error && call->writer && call->writer[0] && !(record.writer = strdup(call->writer)))
 		error = -ENOMEM;
 	if (!error)
+		error = state_may_write(export->store, call->path);
+	if (!error)
 		error = state_reserve(export->store, call->path, &record);
 	if (error == -EEXIST || error == -EROFS || error == -EBADMSG)
 		return refuse_now(export, call->path, error, reply);
@@ -211,6 +213,8 @@ static int export_remove(const struct export_dir *export, const struct call *cal
 	CLEANUP(state_free) struct state state = {0};
 	int error = state_read(export->store, call->path, &state);
 
+	if (!error)
+		error = state_may_remove(export->store, call->path);
 	if (!error)
 		error = state_remove(export->store, call->path);
 	if (!error)

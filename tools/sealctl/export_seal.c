@@ -157,8 +157,10 @@ static int seal_state(const struct export_dir *export, const char *path, const s
 {
 	CLEANUP(held_drop) struct held held = {export->store, LEASE_INIT};
 	unsigned int generation = state->generation;
-	int error = exclude_writers(export, path, state, &held, reply);
+	int error = state_may_write(export->store, path);
 
+	if (!error)
+		error = exclude_writers(export, path, state, &held, reply);
 	if (error)
 		return error;
 	if (state->kind != STATE_OPEN)
