@@ -167,7 +167,7 @@ void gate_abandon_(struct gate_checkpoint *checkpoint, const char *reason)
 
 	int error = gate_link_failed_(checkpoint, generation, reason, checkpoint->end_uptime_ns);
 	if (error)
-		log_error("'%s': abandoned (%s), but that can not be recorded: %s; readers here get EOWNERDEAD, other machines notice it by the lost lease",
+		log_error("'%s': abandoned (%s), but that can not be recorded: %s; readers here get EOWNERDEAD, those on other machines wait until it can; it is tried again",
 			  checkpoint->path, reason, strerror(-error));
 	else if (vacated)
 		log_notice("'%s': trial '%s' has renamed or removed it", checkpoint->path, trial);
@@ -180,8 +180,10 @@ void gate_abandon_(struct gate_checkpoint *checkpoint, const char *reason)
 	checkpoint->ending = ENDING_NONE;
 	gate_let_go_(checkpoint);
 	gate_reread_(checkpoint);
-	if (error && checkpoint->state.kind == STATE_OPEN)
+	if (error && checkpoint->state.kind == STATE_OPEN) {
 		checkpoint->lost = true;
+		gate_record_later_(checkpoint, reason);
+	}
 	if (vacated && checkpoint->state.kind == STATE_FAILED && !checkpoint->state.has_data)
 		forget_vacated(checkpoint);
 }

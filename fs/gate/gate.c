@@ -94,6 +94,12 @@ void gate_stop(struct gate *gate)
 		gate_checkpoint_put(rest[i]);
 	}
 	free(rest);
+	rest = gate_snapshot_(gate, false);
+	for (size_t i = 0; rest && rest[i]; i++) {
+		gate_record_no_more_(rest[i]);
+		gate_checkpoint_put(rest[i]);
+	}
+	free(rest);
 	gate_hints_stop_(gate);
 	gate_waits_destroy_(gate->waits);
 	gate->waits = NULL;

@@ -59,6 +59,9 @@ struct gate_checkpoint {
 	struct record join; /* of one that joined */
 	unsigned int blind_told; /* the generation of which it was said that nobody here can tell whether its writer lives */
 	bool lost;	    /* its end could not be written; answered as failed here */
+	char *unrecorded;   /* why it ended, when its end is still to be recorded: then it has a reference of its own; NULL */
+	uint64_t unrecorded_ns;			/* … and when, as end_uptime_ns */
+	uint64_t record_due_ns, record_wait_ns; /* when that is tried again */
 	struct trial *trial;
 	struct gate_write_handle *handles;
 	unsigned int changes;	    /* admitted, not yet made */
@@ -144,6 +147,11 @@ int gate_refresh_(struct gate_checkpoint *checkpoint, bool even_if_sealed);
 int gate_reread_(struct gate_checkpoint *checkpoint);
 /* An open generation that is not this mount's: if its writer is gone, it is ended and the state is read anew. */
 void gate_judge_(struct gate_checkpoint *checkpoint);
+/* The end of this mount's generation could not be recorded: it is tried again, until it is or the mount ends. */
+void gate_record_later_(struct gate_checkpoint *checkpoint, const char *reason);
+/* In the poll: if it is time for that. */
+void gate_record_again_(struct gate_checkpoint *checkpoint);
+void gate_record_no_more_(struct gate_checkpoint *checkpoint);
 /* What readers that wait for generation `of` are to be told now; 1: go on waiting. */
 int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of);
 

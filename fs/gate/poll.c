@@ -156,6 +156,7 @@ void gate_poll_job_(struct pool_job *job)
 		add_watch(checkpoint);
 	pthread_mutex_lock(&checkpoint->lock);
 	gate_attention_end_(checkpoint);
+	gate_record_again_(checkpoint);
 	if (checkpoint->wait_lease) {
 		/* the other mounts of the trial had not let go: ask again */
 		checkpoint->wait_lease = false;

@@ -8,6 +8,8 @@
 #include "sealfs/creds.h"
 #include "sealfs/log.h"
 
+#define RECORD_FIRST_NS 1000000000u /* an end that could not be recorded is tried again after 1 s, and more and more rarely, … */
+#define RECORD_LAST_NS 30000000000u /* … down to every 30 s */
 #define SEALED_LOOK_NS 1000000000u /* a sealed checkpoint that was removed elsewhere is noticed after so long */
 
 static void drop_seal(struct gate_checkpoint *checkpoint)
@@ -131,6 +133,75 @@ static bool can_not_record(int error)
 	return error == -EACCES || error == -EPERM || error == -EROFS || error == -ENOSPC || error == -EDQUOT;
 }
 
+/* ---- an end of this mount's own that could not be recorded ---- */
+
+/*
+ * This mount made the claim and does not write (any more): the end could not be linked, or the claim was made although the server answered with an error.
+ * Its heartbeat tells the other machines nothing of that, and goes on while it writes anything else: so it has to be ended from here.
+ */
+static bool is_orphan(const struct gate_checkpoint *checkpoint)
+{
+	const struct state *state = &checkpoint->state;
+
+	return checkpoint->lease.fd < 0 && state->kind == STATE_OPEN && !strcmp(state->claim.mount, checkpoint->gate->token);
+}
+
+static void end_orphan(struct gate_checkpoint *checkpoint)
+{
+	const struct store *store = &checkpoint->gate->options.store;
+	const struct record *claim = &checkpoint->state.claim;
+	const char *reason = checkpoint->unrecorded ? checkpoint->unrecorded : "its claim was made, but the export answered with an error";
+
+	int error = liveness_end_by_link(store, checkpoint->path, claim, claim->trial, reason,
+					 checkpoint->unrecorded ? &checkpoint->unrecorded_ns : NULL);
+	if (!error)
+		log_notice("'%s': that generation %u of trial '%s' has failed (%s) is recorded now", checkpoint->path, checkpoint->state.generation,
+			   claim->trial, reason);
+	else
+		checkpoint->lost |= can_not_record(error);
+	if (!error || error == -EBUSY)
+		gate_reread_(checkpoint);
+}
+
+void gate_record_later_(struct gate_checkpoint *checkpoint, const char *reason)
+{
+	if (checkpoint->unrecorded || !(checkpoint->unrecorded = strdup(reason)))
+		return;
+	checkpoint->unrecorded_ns = checkpoint->end_uptime_ns;
+	gate_checkpoint_ref(checkpoint); /* until it is recorded */
+	checkpoint->record_wait_ns = RECORD_FIRST_NS;
+	checkpoint->record_due_ns = waiters_now_ns() + RECORD_FIRST_NS;
+	gate_attend_(checkpoint, RECORD_FIRST_NS);
+}
+
+void gate_record_no_more_(struct gate_checkpoint *checkpoint)
+{
+	if (!checkpoint->unrecorded)
+		return;
+	free(checkpoint->unrecorded);
+	checkpoint->unrecorded = NULL;
+	atomic_fetch_sub(&checkpoint->refs, 1); /* whoever calls holds one of his own */
+}
+
+void gate_record_again_(struct gate_checkpoint *checkpoint)
+{
+	uint64_t now = waiters_now_ns();
+
+	if (!checkpoint->unrecorded)
+		return;
+	if (now >= checkpoint->record_due_ns) {
+		if (!gate_reread_(checkpoint))
+			gate_judge_(checkpoint);
+		if (!is_orphan(checkpoint)) {
+			gate_record_no_more_(checkpoint);
+			return;
+		}
+		checkpoint->record_wait_ns = checkpoint->record_wait_ns < RECORD_LAST_NS / 2 ? checkpoint->record_wait_ns * 2 : RECORD_LAST_NS;
+		checkpoint->record_due_ns = now + checkpoint->record_wait_ns;
+	}
+	gate_attend_(checkpoint, checkpoint->record_due_ns - now);
+}
+
 void gate_judge_(struct gate_checkpoint *checkpoint)
 {
 	const struct store *store = &checkpoint->gate->options.store;
@@ -139,6 +210,10 @@ void gate_judge_(struct gate_checkpoint *checkpoint)
 	if (state->kind != STATE_OPEN || (checkpoint->lease.fd >= 0 && checkpoint->claimer))
 		return;
 	CREDS_SCOPE(state->claim.uid, state->claim.gid, 0);
+	if (is_orphan(checkpoint)) {
+		end_orphan(checkpoint);
+		return;
+	}
 	/* of one that joined, the own lock covers that of the claimer */
 	bool joined = checkpoint->lease.fd >= 0;
 	int dead = joined ? gate_is_silent_(checkpoint->gate, &state->claim) : gate_is_dead_(checkpoint, &state->claim);

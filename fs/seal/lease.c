@@ -150,7 +150,7 @@ int lease_held(const struct store *store, const char *path)
 }
 
 int state_fail_in(const struct store *store, const char *path, int dir, unsigned int generation, const char *trial,
-		  const char *reason)
+		  const char *reason, const uint64_t *when)
 {
 	struct record record;
 	int rc = record_init(&record, RECORD_END);
@@ -158,6 +158,8 @@ int state_fail_in(const struct store *store, const char *path, int dir, unsigned
 	if (rc < 0)
 		return rc;
 	record.generation = generation;
+	if (when)
+		record.uptime_ns = *when;
 	record.trial = strdup(trial);
 	record.reason = strdup(reason);
 	/* An id of -1 is never set: this only asks for the thread's own. */
@@ -218,7 +220,7 @@ static int end_unless_held(const struct store *store, const char *path, int dir,
 	 */
 	rc = is_current(store, path, lock.fd);
 	if (rc >= 0)
-		rc = rc ? state_fail_in(store, path, dir, generation, trial, reason) : -EBUSY;
+		rc = rc ? state_fail_in(store, path, dir, generation, trial, reason, NULL) : -EBUSY;
 	store->ops->lock(store->ctx, lock.fd, F_UNLCK);
 	return rc;
 }

@@ -228,8 +228,8 @@ int liveness_judge(const struct store *store, const struct liveness *liveness, c
 }
 
 /* No lock is needed for it: the link decides, in the very folder that has this claim. */
-static int end_by_link(const struct store *store, const char *path, const struct record *claim, const char *trial,
-		       const char *reason)
+int liveness_end_by_link(const struct store *store, const char *path, const struct record *claim, const char *trial,
+			 const char *reason, const uint64_t *when)
 {
 	AUTO_STATE state = {0};
 	AUTO_FD(dir, store);
@@ -243,7 +243,7 @@ static int end_by_link(const struct store *store, const char *path, const struct
 		return -EBUSY;
 	if (state.kind != STATE_OPEN)
 		return 0;
-	rc = state_fail_in(store, path, dir.fd, state.generation, trial, reason);
+	rc = state_fail_in(store, path, dir.fd, state.generation, trial, reason, when);
 	return rc == -ENOENT || rc == -ESTALE ? -EBUSY : rc == -EPERM || rc == -EROFS ? -EACCES : rc;
 }
 
@@ -252,5 +252,5 @@ int liveness_end_dead(const struct store *store, const struct liveness *liveness
 {
 	if (!claim->no_lease && liveness->probes && !store->no_locks)
 		return lease_end_dead(store, path, trial, reason);
-	return end_by_link(store, path, claim, trial, reason);
+	return liveness_end_by_link(store, path, claim, trial, reason, NULL);
 }

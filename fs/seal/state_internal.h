@@ -41,7 +41,7 @@ int state_end_in(const struct store *store, const char *path, int dir, struct re
 
 /* Links "failed: <reason>" by this process's user, in the folder `dir`. 0 also when it has ended already. */
 int state_fail_in(const struct store *store, const char *path, int dir, unsigned int generation, const char *trial,
-		  const char *reason);
+		  const char *reason, const uint64_t *when);
 
 /* The path's last component. */
 const char *state_last(const char *path);

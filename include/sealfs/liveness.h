@@ -75,6 +75,9 @@ int liveness_judge(const struct store *store, const struct liveness *liveness, c
  * -EACCES when this user may not decide it. */
 int liveness_end_dead(const struct store *store, const struct liveness *liveness, const char *path, const struct record *claim,
 		      const char *trial, const char *reason);
+/* The same of a claim that the caller knows to be dead whatever locks there are: he made it himself. It ended at `when` (uptime_ns of record.h); NULL: now. */
+int liveness_end_by_link(const struct store *store, const char *path, const struct record *claim, const char *trial, const char *reason,
+			 const uint64_t *when);
 
 /* After how many seconds, at most, a dead mount of this kind is noticed by its heartbeat. */
 unsigned int liveness_limit(unsigned int heartbeat);

@@ -10,6 +10,11 @@
  *     fsync-*    EIO at the next fsync
  *     full-*     ENOSPC at each write: those of a mapping tell nobody of it
  *
+ * And while there is a file of this name at its top, which the tests make in DIRECTORY:
+ *
+ *     no-ends       EIO, when a name with .end is linked
+ *     late-records  EIO, when a folder of sealfs's state is fsynced, and so after a record was linked
+ *
  * For the tests of the mount, which has it as its export.
  */
 #include <dirent.h>
@@ -62,6 +67,10 @@ static int lose_rename(const char *from, const char *to, unsigned int flags)
 
 static int lose_link(const char *from, const char *to)
 {
+	size_t size = strlen(to);
+
+	if (size > 4 && strcmp(to + size - 4, ".end") == 0 && faccessat(top, "no-ends", F_OK, 0) == 0)
+		return -EIO;
 	return result(linkat(top, below(from), top, below(to), 0));
 }
 
@@ -138,6 +147,11 @@ static int lose_fsync(const char *path, int datasync, struct fuse_file_info *fi)
 	return is_called(path, "fsync-") && atomic_exchange(&fsync_fails, false) ? -EIO : result(fsync((int)fi->fh));
 }
 
+static int lose_fsyncdir(const char *path, int datasync, struct fuse_file_info *fi)
+{
+	return strncmp(path, "/.sealfs/state/", 15) == 0 && faccessat(top, "late-records", F_OK, 0) == 0 ? -EIO : 0;
+}
+
 static int lose_release(const char *path, struct fuse_file_info *fi)
 {
 	return result(close((int)fi->fh));
@@ -180,6 +194,7 @@ static const struct fuse_operations operations = {
 	.write = lose_write,
 	.flush = lose_flush,
 	.fsync = lose_fsync,
+	.fsyncdir = lose_fsyncdir,
 	.release = lose_release,
 	.statfs = lose_statfs,
 };

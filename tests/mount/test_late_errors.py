@@ -14,7 +14,7 @@ class Losing(SealfsTest):
         self.store = self.make_dir("store", 0o777)
         self.server = self.spawn([os.path.join(tools(), "losing_export"), self.store, self.export])
         until(self.is_served, "the export")
-        self.mount()
+        self.mount("heartbeat=1")
         self.path = self.point + "/c"
 
     def is_served(self):
@@ -130,6 +130,47 @@ class Late_errors(Losing):
         self.agent("writer")("os.mkdir(d); open(d + '/good', 'wb').write(b'good')", d=self.path)
         self.ctl("seal", self.path, trial="writer")
         self.assertEqual(self.agent("reader")("open(d + '/good', 'rb').read()", d=self.path), b"good")
+
+
+@in_modes(ROOT)
+class Unanswered(Losing):
+    """What sealfs's own records meet. The export gives no locks, so that other machines go by a heartbeat, which goes on."""
+
+    def setUp(self):
+        super().setUp()
+        self.second = self.second_mount("heartbeat=1", name="another machine").path
+        self.agent("other")("os.mkdir(d); open(d + '/a', 'wb').write(b'x')", d=self.point + "/other")
+
+    def break_export(self, how):
+        with open(os.path.join(self.store, how), "w"):
+            pass
+
+    def mend_export(self, how):
+        os.unlink(os.path.join(self.store, how))
+
+    def test_end_that_can_not_be_recorded_is_tried_again(self):
+        self.agent("writer")("os.mkdir(d); open(d + '/good', 'wb').write(b'good')", d=self.path)
+        elsewhere = self.agent("reader").start("os.listdir(d)", d=self.second + "/c").parked()
+        here = self.agent("reader").start("os.listdir(d)", d=self.path).parked()
+        self.break_export("no-ends")
+        self.sealctl("abandon", "--reason", "no good", self.path, trial="writer")
+        here.fails("EOWNERDEAD")
+        elsewhere.parked()
+        self.mend_export("no-ends")
+        elsewhere.fails("EOWNERDEAD")
+        with open(self.store + "/.sealfs/state/c/1.end") as file:
+            self.assertIn("no good", file.read())
+
+    def test_claim_that_was_made_in_spite_of_an_error_is_ended_by_who_made_it(self):
+        self.break_export("late-records")
+        self.assertEqual(self.agent("writer").error("os.mkdir(d)", d=self.path), "EIO")
+        self.mend_export("late-records")
+        self.assertTrue(os.path.exists(self.store + "/.sealfs/state/c/1.claim"))
+        elsewhere = self.agent("reader").start("os.listdir(d)", d=self.second + "/c").parked()
+        self.agent("writer").error("os.mkdir(d)", d=self.path)
+        elsewhere.fails("EOWNERDEAD")
+        self.agent("writer")("os.mkdir(d)", d=self.path)
+        self.assertEqual(self.status(self.path)["generation"], 2)
 
 
 if __name__ == "__main__":
