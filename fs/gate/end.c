@@ -224,11 +224,37 @@ static bool has_been_decided(struct gate_checkpoint *checkpoint)
 	return true;
 }
 
+/*
+ * Stores into a mapping may still be in this machine's cache alone when the last close is long over: the mount that seals would neither see them nor learn
+ * that they could not be written. The lock is let go of meanwhile.
+ */
+static void sync_mapped(struct gate_checkpoint *checkpoint)
+{
+	const struct gate_options *options = &checkpoint->gate->options;
+	char *path = NULL;
+
+	if (!checkpoint->may_be_mapped || !options->remote || checkpoint->write_error)
+		return;
+	pthread_mutex_unlock(&checkpoint->lock);
+	int error = seal_sync(&options->store, checkpoint->path, options->config.live, &path);
+	pthread_mutex_lock(&checkpoint->lock);
+	if (error && !checkpoint->write_error) {
+		checkpoint->write_error = error;
+		free(checkpoint->write_error_path);
+		checkpoint->write_error_path = path;
+	} else {
+		free(path);
+	}
+}
+
 /* Of a mount that joined. The claimer finds a good file where this one has lost what was written: it must learn of that. */
 static void leave(struct gate_checkpoint *checkpoint)
 {
 	char reason[400];
 
+	sync_mapped(checkpoint);
+	if (has_been_decided(checkpoint))
+		return;
 	if (!checkpoint->write_error) {
 		gate_leave_(checkpoint);
 		return;

@@ -79,6 +79,10 @@ struct seal_job {
  */
 int seal_checkpoint(const struct store *store, struct seal_job *job);
 
+/* fsyncs every file that a seal of the checkpoint would hold, so that whoever seals it on another machine finds what was written on this one. 0 also when
+ * there is nothing at its path; else *error_path (allocated, or NULL) is the file below it that failed. */
+int seal_sync(const struct store *store, const char *path, char *const *live, char **error_path);
+
 /*
  * Loads the manifest of a sealed checkpoint and checks it against the record (or, for a copy that travelled, against the seal file beside it): manifest's
  * SHA-256 = root; seal file's SHA-256 = the record's; both parse. -EBADMSG with *why allocated (free it) otherwise. `seal` may be NULL.

@@ -103,6 +103,19 @@ class Late_errors(Losing):
         waiting.fails("EOWNERDEAD")
         self.check_failed("on the joined machine.*close-w.*No space left")
 
+    def test_error_that_comes_when_a_mount_that_joined_fsyncs_what_may_be_mapped(self):
+        """On that machine alone: the one that seals has nothing to write back."""
+        second = self.second_mount(name="joined").path + "/c"
+        first = self.agent("writer")
+        first("os.mkdir(d); open(d + '/good', 'wb').write(b'good')", d=self.path)
+        joined = self.agent("writer")
+        joined("fd = os.open(d + '/fsync-w', os.O_RDWR | os.O_CREAT); os.write(fd, b'x' * 9000); os.close(fd)", d=second)
+        waiting = self.agent("reader").start("os.listdir(d)", d=self.path).parked()
+        joined.exit()
+        first.exit()
+        waiting.fails("EOWNERDEAD")
+        self.check_failed("on the joined machine.*fsync-w.*Input/output error")
+
     def test_stores_into_a_mapping_that_find_no_room(self):
         agent = self.agent("writer")
         agent("""
