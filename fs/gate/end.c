@@ -298,13 +298,45 @@ static void claim_plain(struct gate_checkpoint *checkpoint)
 	checkpoint->ending = ENDING_NONE;
 }
 
+/* Why it can not be told who has something mapped. */
+static const char *why_untold(int error)
+{
+	switch (error) {
+	case -EAGAIN:
+		return "processes begin faster than they can be looked at";
+	case -ENODEV:
+		return "the mount's device number is not known; mount it again";
+	default:
+		return strerror(-error);
+	}
+}
+
+/* `by` is as in mapped_by, and not 0. For people: who or what is in the way of the end. */
+static void say_mapped(struct gate_checkpoint *checkpoint, pid_t by)
+{
+	struct identity_process process = {.command = "gone"};
+	const char *path = checkpoint->path, *trial = checkpoint->state.claim.trial;
+
+	if (by > 0)
+		identity_process(by, &process);
+	if (checkpoint->by_hand && by > 0)
+		gate_set_outcome_(checkpoint, -EBUSY, "still mapped for writing by pid %d (%s)", by, process.command);
+	else if (checkpoint->by_hand)
+		gate_set_outcome_(checkpoint, -EBUSY, "it can not be told whether a process has a file mapped for writing: %s", why_untold(by));
+	else if (by > 0)
+		log_warning("'%s': trial '%s' has ended, but pid %d (%s) still has a file mapped for writing: it is sealed when that is gone", path, trial, by,
+			    process.command);
+	else
+		log_warning("'%s': trial '%s' has ended, but it can not be told whether a process still has a file mapped for writing: %s; it is sealed when nobody has",
+			    path, trial, why_untold(by));
+}
+
 /*
  * A shared mapping outlives the descriptor, and where the kernel passes content through, the open file as well: its stores would change what is sealed.
  * A seal by hand gives up; the end of a trial waits. True: not now.
  */
 static bool is_still_mapped(struct gate_checkpoint *checkpoint)
 {
-	struct identity_process process = {.command = "gone"};
 	pid_t by = gate_mapped_by_(checkpoint, 0), before = checkpoint->mapped_by;
 
 	checkpoint->mapped_by = by;
@@ -312,16 +344,15 @@ static bool is_still_mapped(struct gate_checkpoint *checkpoint)
 		return true;
 	if (!by)
 		return false;
-	identity_process(by, &process);
-	if (checkpoint->by_hand) {
-		gate_set_outcome_(checkpoint, -EBUSY, "still mapped for writing by pid %d (%s)", by, process.command);
+	/* what can not be told now may be told in a moment */
+	bool gives_up = checkpoint->by_hand && (by > 0 || gate_uptime_ns_() - checkpoint->end_uptime_ns >= BY_HAND_PATIENCE_NS);
+	if (gives_up || (by != before && !checkpoint->by_hand))
+		say_mapped(checkpoint, by);
+	if (gives_up) {
 		checkpoint->ending = ENDING_NONE;
 		gate_drop_sealer_(checkpoint);
 		return true;
 	}
-	if (by != before)
-		log_warning("'%s': trial '%s' has ended, but pid %d (%s) still has a file mapped for writing: it is sealed when that is gone",
-			    checkpoint->path, checkpoint->state.claim.trial, by, process.command);
 	checkpoint->wait_lease = true;
 	gate_attend_(checkpoint, MAPPED_RETRY_NS);
 	return true;

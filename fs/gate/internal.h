@@ -73,8 +73,8 @@ struct gate_checkpoint {
 	unsigned int end_tries;	    /* how often it did */
 	char awaited_host[100];	    /* … on which its trial has not ended yet; "" */
 	bool may_be_mapped;	    /* something of it was open to read and write: all processes must be looked at before it is sealed */
-	pid_t mapped_by;	    /* who has a file mapped for writing, as far as was told or is waited for; 0: nobody */
 	pid_t open_told;	    /* who still has a file open at the trial's end, as was told; 0: nobody */
+	pid_t mapped_by;	    /* who has a file mapped for writing, as far as was told or is waited for; 0: nobody; -errno: it could not be told */
 	enum ending ending;
 	bool by_hand;	    /* the end was asked for by hand: give up when it can not be had soon */
 	char *end_reason;   /* ABANDONING: why */
@@ -239,7 +239,7 @@ void gate_forget_handles_(struct gate_checkpoint *checkpoint);
 void gate_tell_write_error_(const struct gate_checkpoint *checkpoint, char *reason, size_t size);
 /* The last thing that a seal waited for may be gone. */
 void gate_check_closed_(struct gate_checkpoint *checkpoint);
-/* The lock is let go of meanwhile: who has a file mapped so that he can still write it? 0: nobody. */
+/* The lock is let go of meanwhile: who has a file mapped so that he can still write it? 0: nobody; -errno: it can not be told. */
 pid_t gate_mapped_by_(struct gate_checkpoint *checkpoint, pid_t only);
 
 /* ---- run.c ---- */

@@ -19,21 +19,25 @@
 
 #include "sealfs/identity.h"
 
-#define PASSES 4 /* for processes that are started while we look */
+#define PASSES 8 /* for processes that are started while we look */
 
 struct search {
 	struct mount *mount;
 	const struct gate_checkpoint *checkpoint;
 	pid_t *seen; /* sorted: /proc is listed in order */
 	size_t count, capacity;
+	int untold; /* -errno: why it can not be told of all of them; 0 */
 };
 
-static FILE *open_of_process(pid_t pid, const char *name)
+/* *error: -ESRCH when it is gone, or has no memory (any more). */
+static FILE *open_of_thread(pid_t pid, pid_t tid, const char *name, int *error)
 {
-	char path[60];
+	char path[80];
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	return fopen(path, "re"); /* NULL: it is gone */
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", (int)pid, (int)tid, name);
+	FILE *file = fopen(path, "re");
+	*error = file ? 0 : errno == ENOENT || errno == ESRCH ? -ESRCH : -errno;
+	return file;
 }
 
 /* "7f50d0400000-7f50d0600000 rw-s 00000000 00:2a 627705  /mnt/seal/t1/model": shared, of this mount and checkpoint? */
@@ -49,15 +53,28 @@ static bool is_shared_with(const struct search *search, const char *rights)
 	return makedev(major_number, minor_number) == search->mount->number && node_is_in(&search->mount->nodes, inode, search->checkpoint);
 }
 
-/* A mapping of a file that was open for writing can be made writable later (mprotect): "mw" among the flags of the one at this address. */
-static bool may_write(pid_t pid, const char *address, size_t length)
+/* After getline() gave nothing: 0 at the end of the file, or -errno. */
+static int end_of(FILE *file)
 {
-	FILE *file = open_of_process(pid, "smaps");
+	return feof(file) ? 0 : errno ? -errno : -EIO;
+}
+
+/* A mapping of a file that was open for writing can be made writable later (mprotect): "mw" among the flags of the one at this address. 1, 0, -errno. */
+static int may_write(pid_t pid, pid_t tid, const char *address, size_t length)
+{
 	char *line = NULL;
 	size_t size = 0;
-	bool here = false, found = false;
+	bool here = false;
+	int found = 0;
+	FILE *file = open_of_thread(pid, tid, "smaps", &found);
 
-	while (file && !found && getline(&line, &size, file) > 0) {
+	if (!file)
+		return found;
+	for (;;) {
+		if (getline(&line, &size, file) < 0) {
+			found = end_of(file);
+			break;
+		}
 		if (!strncmp(line, address, length))
 			here = true;
 		else if (here && !strncmp(line, "VmFlags:", 8)) {
@@ -65,28 +82,104 @@ static bool may_write(pid_t pid, const char *address, size_t length)
 			break;
 		}
 	}
-	if (file)
-		fclose(file);
+	fclose(file);
 	free(line);
 	return found;
 }
 
-static bool process_writes(const struct search *search, pid_t pid)
+/* What one thread shows of the memory that it shares with the others of its process: 1: it can write; 0; -ESRCH: it has none (any more); -errno: it can not be told. */
+static int thread_writes(const struct search *search, pid_t pid, pid_t tid)
 {
-	FILE *file = open_of_process(pid, "maps");
 	char *line = NULL;
 	size_t size = 0;
-	bool found = false;
+	int found = 0;
+	bool empty = true;
+	FILE *file = open_of_thread(pid, tid, "maps", &found);
 
-	while (file && !found && getline(&line, &size, file) > 0) {
+	if (!file)
+		return found;
+	while (!found) {
+		if (getline(&line, &size, file) < 0) {
+			found = end_of(file);
+			break;
+		}
 		const char *rights = strchr(line, ' ');
+		empty = false;
 		if (rights && is_shared_with(search, rights))
-			found = rights[2] == 'w' || may_write(pid, line, (size_t)(rights - line));
+			found = rights[2] == 'w' ? 1 : may_write(pid, tid, line, (size_t)(rights - line));
 	}
+	fclose(file);
+	free(line);
+	return !found && empty ? -ESRCH : found;
+}
+
+/* The same, of the threads but the main one; *any: there are some. */
+static int others_write(const struct search *search, pid_t pid, bool *any)
+{
+	char path[40];
+	struct dirent *entry;
+	int found = -ESRCH;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	DIR *directory = opendir(path);
+	*any = !directory && errno != ENOENT && errno != ESRCH;
+	if (!directory)
+		return *any ? -errno : -ESRCH;
+	while (found == -ESRCH && (entry = readdir(directory))) {
+		pid_t tid = atoi(entry->d_name);
+		if (tid <= 0 || tid == pid)
+			continue;
+		*any = true;
+		found = thread_writes(search, pid, tid);
+	}
+	closedir(directory);
+	return found;
+}
+
+/* 1: it can write; 0; -errno: it can not be told. */
+static int memory_writes(const struct search *search, pid_t pid)
+{
+	int found = thread_writes(search, pid, pid);
+	bool any = true;
+
+	/* a main thread that has ended shows no memory, while the process lives on in its other threads; those may come and go while we look */
+	for (int pass = 0; pass < PASSES && any && found == -ESRCH; pass++)
+		found = others_write(search, pid, &any);
+	return found == -ESRCH ? 0 : found; /* it is gone, or the kernel's own */
+}
+
+static int user_of(pid_t pid, uid_t *uid, gid_t *gid)
+{
+	char *line = NULL;
+	size_t size = 0;
+	unsigned int fields = 0;
+	int error;
+	FILE *file = open_of_thread(pid, pid, "status", &error);
+
+	while (file && fields < 2 && getline(&line, &size, file) > 0)
+		fields += sscanf(line, "Uid: %u", uid) == 1 || sscanf(line, "Gid: %u", gid) == 1;
 	if (file)
 		fclose(file);
 	free(line);
-	return found;
+	return file && fields < 2 ? -EIO : error;
+}
+
+static int process_writes(const struct search *search, pid_t pid)
+{
+	int found = memory_writes(search, pid);
+	uid_t uid = 0;
+	gid_t gid = 0;
+
+	if (found != -EACCES)
+		return found;
+	/* root without CAP_SYS_PTRACE sees another user's process as that user */
+	int error = user_of(pid, &uid, &gid);
+	if (error)
+		return error == -ESRCH ? 0 : error;
+	CREDS_SCOPE(uid, gid, 0);
+	found = memory_writes(search, pid);
+	/* whom we may not see even so (it has more rights than sealfs) could not say which trial it is, either, so no checkpoint was opened for it */
+	return found == -EACCES ? 0 : found;
 }
 
 static int by_number(const void *a, const void *b)
@@ -121,16 +214,27 @@ static pid_t look_at_new(struct search *search, bool *fresh)
 	pid_t found = 0;
 
 	*fresh = false;
-	if (!directory)
+	if (!directory) {
+		search->untold = -errno;
 		return 0;
-	for (struct dirent *entry; !found && (entry = readdir(directory));) {
+	}
+	while (!found) {
+		errno = 0;
+		struct dirent *entry = readdir(directory);
+		if (!entry) {
+			search->untold = errno ? -errno : search->untold;
+			break;
+		}
 		pid_t pid = atoi(entry->d_name);
 		if (pid <= 0 || was_seen(search, pid, known))
 			continue;
 		*fresh = true;
 		note_seen(search, pid);
-		if (process_writes(search, pid))
+		int writes = process_writes(search, pid);
+		if (writes > 0)
 			found = pid;
+		else if (writes < 0)
+			search->untold = writes;
 	}
 	closedir(directory);
 	if (search->count)
@@ -147,7 +251,9 @@ static pid_t look_at_all(struct search *search)
 	for (int pass = 0; pass < PASSES && fresh && !found; pass++)
 		found = look_at_new(search, &fresh);
 	free(search->seen);
-	return found;
+	if (!found && !search->untold && fresh)
+		search->untold = -EAGAIN;
+	return found ? found : search->untold;
 }
 
 /* A read lease is had only on a file that nobody has open for writing. Who wants to open it meanwhile waits for these two calls. */
@@ -184,9 +290,15 @@ pid_t mappings_find(void *arg, struct gate_checkpoint *checkpoint, pid_t only)
 	struct search search = {.mount = arg, .checkpoint = checkpoint};
 	struct identity_process process;
 
-	if (!search.mount->number || have_no_writer(&search.mount->nodes, checkpoint))
+	if (have_no_writer(&search.mount->nodes, checkpoint))
 		return 0;
+	if (!search.mount->number)
+		return -ENODEV;
 	if (!only)
 		return look_at_all(&search);
-	return !identity_process(only, &process) && process_writes(&search, process.pid) ? process.pid : 0;
+	int error = identity_process(only, &process);
+	if (error)
+		return error == -ESRCH ? 0 : error;
+	int writes = process_writes(&search, process.pid);
+	return writes > 0 ? process.pid : writes;
 }

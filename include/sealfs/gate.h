@@ -51,8 +51,8 @@ struct gate_options {
 	bool require_signature;	       /* with `trust`: what nobody trusted has signed is refused (-EKEYREJECTED) */
 	/* The kernel's caches of this checkpoint's names must go. Called without locks, from a thread of the gate's. */
 	void (*forget)(void *arg, const char *path);
-	/* A process that has a file of the checkpoint mapped so that it can still write it, though the file may be closed; 0: none. Of all processes, which takes some
-	 * milliseconds, or of the one that thread `only` is in. NULL: a file that is mapped is not closed. Called without locks. */
+	/* A process that has a file of the checkpoint mapped so that it can still write it, though the file may be closed; 0: none; -errno: it can not be told
+	 * (-EAGAIN: now; -ENODEV: the mount's number is not known). Of all processes, which takes some milliseconds, or of the one that thread `only` is in. NULL: a file that is mapped is not closed. Called without locks. */
 	pid_t (*mapped)(void *arg, struct gate_checkpoint *checkpoint, pid_t only);
 	void *arg;
 };

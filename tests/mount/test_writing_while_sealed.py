@@ -1,7 +1,11 @@
 #!/usr/bin/python3
 """What still writes when it is to be sealed is seen, whichever way it came to write: nothing sealed is written to."""
 
+import errno
+import inspect
 import os
+import socket
+import subprocess
 
 from harness import ALL_MODES, DAEMON, ROOT, SealfsTest, in_modes, main, pattern, until
 
@@ -112,6 +116,8 @@ MAPPED = """
         libc.munmap(ctypes.c_void_p(view), ctypes.c_size_t(size))
     """
 
+MAPPED_SCRIPT = "import ctypes, os, sys, time\nlibc = ctypes.CDLL(None)\n" + inspect.cleandoc("\n" + MAPPED) + "\n"
+
 
 @in_modes(ROOT, DAEMON)
 class Mappings(SealfsTest):
@@ -183,6 +189,33 @@ class Mappings(SealfsTest):
         agent("os.close(ends[1]); os.waitpid(child, 0)", child=child)
         self.ctl("seal", path, trial="writer")
 
+    def test_mapping_of_a_process_whose_main_thread_has_ended(self):
+        self.mount()
+        agent, path = self.writer(), self.point + "/c"
+        agent("os.mkdir(d)", d=path)
+        code = MAPPED_SCRIPT + """
+import threading
+def rest():
+    while open('/proc/self/stat').read().rsplit(')', 1)[1].split()[0] != 'Z':
+        time.sleep(0.001)
+    print('alone', flush=True)
+    sys.stdin.readline()
+    os._exit(0)
+view = keep_mapping(sys.argv[1], 8192)
+threading.Thread(target=rest).start()
+libc.syscall(ctypes.c_long(%d), ctypes.c_long(0)) # exit, of this thread
+""" % {"x86_64": 60, "aarch64": 93}[os.uname().machine]
+        child = agent("""
+            process = subprocess.Popen(['/usr/bin/python3', '-c', script, d + '/m'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            assert process.stdout.readline().strip() == 'alone'
+            result = process.pid
+            """, script=code, d=path)
+        result = self.ctl("seal", path, trial="writer", expect=1)
+        self.assertRegex(result.err, r"still (mapped|open) for writing by pid %d " % child)
+        self.assertEqual(self.state(path), "open")
+        agent("process.communicate('')")
+        self.ctl("seal", path, trial="writer")
+
     def test_end_of_a_trial_waits_for_the_last_mapping(self):
         mount = self.mount()
         path = self.point + "/c"
@@ -251,6 +284,30 @@ if os.fork() == 0:
         self.ctl("seal", path, trial="writer")
         self.assertEqual(agent("shared[:]"), b"a" * 8192)
         self.ctl("seal", path + "2", trial="writer", expect=1)
+
+
+@in_modes(ROOT)
+class Mappings_that_can_not_be_seen(SealfsTest):
+    def test_seal_by_hand_is_refused_while_it_can_not_be_told(self):
+        self.mount()
+        agent, path = self.agent("writer"), self.point + "/c"
+        agent(MAPPED)
+        agent("os.mkdir(d); view = keep_mapping(d + '/m', 8192)", d=path)
+        # a socket can not be opened; it goes with the process at the latest
+        maps = "/proc/%d/task/%d/maps" % (agent.pid, agent.pid)
+        with socket.socket(socket.AF_UNIX) as nothing:
+            nothing.bind(self.tmp + "/socket")
+        subprocess.run(["/usr/bin/mount", "--bind", self.tmp + "/socket", maps], check=True)
+        try:
+            result = self.ctl("seal", path, trial="writer", expect=1)
+        finally:
+            subprocess.run(["/usr/bin/umount", maps], check=True)
+        self.assertIn("it can not be told whether a process has a file mapped for writing: " + os.strerror(errno.ENXIO), result.err)
+        self.assertEqual(self.state(path), "open")
+        self.assertRegex(self.ctl("seal", path, trial="writer", expect=1).err, "still mapped for writing by pid %d " % agent.pid)
+        agent("ctypes.memset(view, 98, 8192); end_mapping(view, 8192)")
+        self.ctl("seal", path, trial="writer")
+        self.assertEqual(self.agent("reader")(READ, p=path + "/m"), b"b" * 8192)
 
 
 if __name__ == "__main__":
