@@ -260,14 +260,18 @@ static pid_t look_at_all(struct search *search)
 static bool has_no_writer(struct node *node, struct nodes *nodes)
 {
 	struct place place;
+	struct stat attributes;
 
-	if (node_place(nodes, node, &place))
-		return true; /* it has no name, so it is not sealed */
+	int error = node_place(nodes, node, &place);
+	if (error)
+		return error == -ESTALE; /* it has no name, so it is not sealed */
 	int fd = openat(place.directory, place.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	place_put(&place);
 	if (fd < 0)
 		return false;
-	bool alone = !fcntl(fd, F_SETLEASE, F_RDLCK) && !fcntl(fd, F_SETLEASE, F_UNLCK);
+	/* another file may have its name by now */
+	bool same = !fstat(fd, &attributes) && attributes.st_ino == node->key.inode && attributes.st_dev == node->key.device;
+	bool alone = same && !fcntl(fd, F_SETLEASE, F_RDLCK) && !fcntl(fd, F_SETLEASE, F_UNLCK);
 	close(fd);
 	return alone;
 }

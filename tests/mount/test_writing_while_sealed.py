@@ -309,6 +309,19 @@ class Mappings_that_can_not_be_seen(SealfsTest):
         self.ctl("seal", path, trial="writer")
         self.assertEqual(self.agent("reader")(READ, p=path + "/m"), b"b" * 8192)
 
+    def test_file_whose_name_another_one_has_taken_on_the_export(self):
+        self.mount()
+        agent, path = self.agent("writer"), self.point + "/c"
+        agent(MAPPED)
+        agent("os.mkdir(d); view = keep_mapping(d + '/m', 8192)", d=path)
+        with open(self.exported("c/other"), "wb") as file:
+            file.write(DATA)
+        os.rename(self.exported("c/m"), self.exported("c/mapped"))
+        os.rename(self.exported("c/other"), self.exported("c/m"))
+        self.assertRegex(self.ctl("seal", path, trial="writer", expect=1).err, "still mapped for writing by pid %d " % agent.pid)
+        agent("end_mapping(view, 8192)")
+        self.ctl("seal", path, trial="writer")
+
 
 if __name__ == "__main__":
     main()
