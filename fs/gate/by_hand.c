@@ -61,7 +61,7 @@ int gate_claim(struct gate *gate, struct gate_checkpoint *checkpoint, const stru
 	else if (!error && open)
 		error = checkpoint->lease.fd >= 0 ? 0 : gate_join_(checkpoint, caller, name);
 	else if (!error && !(error = state_may_write(&gate->options.store, checkpoint->path)))
-		error = gate_claim_(checkpoint, caller, name, false);
+		error = gate_claim_(checkpoint, caller, name, false, false);
 	if (error == AGAIN || error == -EEXIST)
 		error = -EBUSY;
 	view->state = state->kind;

@@ -21,7 +21,7 @@ int gate_sign_record_(const struct gate *gate, struct record *record)
 	return place && !record->hint ? -ENOMEM : 0;
 }
 
-static int link_claim(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial)
+static int link_claim(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool plain)
 {
 	const struct store *store = &checkpoint->gate->options.store;
 	struct record record;
@@ -35,7 +35,7 @@ static int link_claim(struct gate_checkpoint *checkpoint, const struct gate_call
 	record.pid = process.pid;
 	record.uid = caller->uid;
 	record.gid = caller->gid;
-	record.plain = checkpoint->sealer.trial != NULL;
+	record.plain = plain;
 	free(record.trial);
 	record.trial = strdup(trial);
 	error = record.trial ? gate_sign_record_(checkpoint->gate, &record) : -ENOMEM;
@@ -68,7 +68,7 @@ int gate_watch_caller_(struct gate_checkpoint *checkpoint, const struct gate_cal
 	return 0;
 }
 
-int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch)
+int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch, bool plain)
 {
 	const struct store *store = &checkpoint->gate->options.store;
 
@@ -90,7 +90,7 @@ int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *ca
 	gate_set_mine_(checkpoint, true);
 	error = gate_watch_caller_(checkpoint, caller, trial, watch);
 	if (!error)
-		error = link_claim(checkpoint, caller, trial);
+		error = link_claim(checkpoint, caller, trial, plain);
 	if (error) {
 		gate_let_go_(checkpoint);
 		return error;

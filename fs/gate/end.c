@@ -290,7 +290,7 @@ static void claim_plain(struct gate_checkpoint *checkpoint)
 	if (!error && (checkpoint->state.kind != STATE_PLAIN || checkpoint->handles || checkpoint->changes))
 		error = -EBUSY; /* in this moment somebody has begun to write */
 	if (!error)
-		error = gate_claim_(checkpoint, caller, checkpoint->sealer.trial, false);
+		error = gate_claim_(checkpoint, caller, checkpoint->sealer.trial, false, true);
 	gate_drop_sealer_(checkpoint);
 	if (!error)
 		return;

@@ -90,7 +90,7 @@ static int claim(struct entry *entry)
 
 	int error = failed ? gate_refuse_survivor_(checkpoint, entry->caller, entry->trial) : 0;
 	if (!error)
-		error = gate_claim_(checkpoint, entry->caller, entry->trial, true);
+		error = gate_claim_(checkpoint, entry->caller, entry->trial, true, false);
 	if (error == -EEXIST) {
 		error = gate_reread_(checkpoint);
 		return error ? error : AGAIN;

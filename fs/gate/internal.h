@@ -156,8 +156,9 @@ void gate_record_no_more_(struct gate_checkpoint *checkpoint);
 int gate_verdict_(struct gate_checkpoint *checkpoint, unsigned int of);
 
 /* ---- claim.c: under checkpoint->lock ---- */
-/* Makes this mount the holder of a new generation. With `watch` the caller's process is watched as a writer. */
-int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch);
+/* Makes this mount the holder of a new generation. With `watch` the caller's process is watched as a writer. `plain`: the data that are there are only to be sealed,
+ * and are plain again if it comes to nothing. */
+int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, const char *trial, bool watch, bool plain);
 /* A reservation, claim or join says which mount made it, where that can be asked, and by what others see that it lives. -ENOMEM. */
 int gate_sign_record_(const struct gate *gate, struct record *record);
 void gate_let_go_(struct gate_checkpoint *checkpoint);
