@@ -15,6 +15,7 @@
 #include "sealfs/log.h"
 
 #define MAPPED_RETRY_NS 100000000u
+#define MAPPED_LOOKS 4	       /* in a row, while files are opened */
 #define BY_HAND_PATIENCE_NS 500000000u /* how long a seal by hand waits for files that are being closed */
 
 void gate_set_outcome_(struct gate_checkpoint *checkpoint, int result, const char *format, ...)
@@ -303,7 +304,7 @@ static const char *why_untold(int error)
 {
 	switch (error) {
 	case -EAGAIN:
-		return "processes begin faster than they can be looked at";
+		return "processes begin, or open its files, faster than they can be looked at";
 	case -ENODEV:
 		return "the mount's device number is not known; mount it again";
 	default:
@@ -331,13 +332,25 @@ static void say_mapped(struct gate_checkpoint *checkpoint, pid_t by)
 			    path, trial, why_untold(by));
 }
 
+/* Who was looked at already may have opened, mapped and closed a file since (of plain data, which nobody is kept from): then all are looked at again. */
+static pid_t find_mapped(struct gate_checkpoint *checkpoint)
+{
+	for (int look = 0; look < MAPPED_LOOKS; look++) {
+		unsigned int opened = checkpoint->opened;
+		pid_t by = gate_mapped_by_(checkpoint, 0);
+		if (by || checkpoint->opened == opened)
+			return by;
+	}
+	return -EAGAIN;
+}
+
 /*
  * A shared mapping outlives the descriptor, and where the kernel passes content through, the open file as well: its stores would change what is sealed.
  * A seal by hand gives up; the end of a trial waits. True: not now.
  */
 static bool is_still_mapped(struct gate_checkpoint *checkpoint)
 {
-	pid_t by = gate_mapped_by_(checkpoint, 0), before = checkpoint->mapped_by;
+	pid_t by = find_mapped(checkpoint), before = checkpoint->mapped_by;
 
 	checkpoint->mapped_by = by;
 	if (checkpoint->ending != ENDING_SEALING)
@@ -367,14 +380,15 @@ void gate_end_job_(struct pool_job *pool_job)
 	bool mapped = !has_been_decided(checkpoint) && checkpoint->ending == ENDING_SEALING && is_still_mapped(checkpoint);
 	if (checkpoint->sealer.trial && checkpoint->ending == ENDING_SEALING && !mapped)
 		claim_plain(checkpoint);
-	if (checkpoint->lease.fd < 0 || checkpoint->ending == ENDING_NONE || !checkpoint->state_known) {
+	bool later = mapped && checkpoint->ending == ENDING_SEALING && (checkpoint->lease.fd >= 0 || checkpoint->sealer.trial);
+	if (later) {
+		/* it is asked again */
+	} else if (checkpoint->lease.fd < 0 || checkpoint->ending == ENDING_NONE || !checkpoint->state_known) {
 		checkpoint->ending = ENDING_NONE;
 	} else {
 		CREDS_SCOPE(checkpoint->state.claim.uid, checkpoint->state.claim.gid, 0);
 		if (checkpoint->ending == ENDING_ABANDONING) {
 			abandon_as_asked(checkpoint);
-		} else if (mapped) {
-			/* it is asked again later */
 		} else if (!checkpoint->claimer) {
 			leave(checkpoint);
 		} else if (gate_take_exclusively_(checkpoint)) {

@@ -74,6 +74,7 @@ struct gate_checkpoint {
 	char awaited_host[100];	    /* … on which its trial has not ended yet; "" */
 	bool may_be_mapped;	    /* something of it was open to read and write: all processes must be looked at before it is sealed */
 	pid_t open_told;	    /* who still has a file open at the trial's end, as was told; 0: nobody */
+	unsigned int opened;	    /* how often files of it were opened to read and write, or came with a rename */
 	pid_t mapped_by;	    /* who has a file mapped for writing, as far as was told or is waited for; 0: nobody; -errno: it could not be told */
 	enum ending ending;
 	bool by_hand;	    /* the end was asked for by hand: give up when it can not be had soon */

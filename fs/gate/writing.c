@@ -79,6 +79,7 @@ void gate_write_opened(struct gate *gate, struct gate_checkpoint *checkpoint, pi
 	if (handle->counts)
 		DL_APPEND(checkpoint->handles, handle);
 	checkpoint->may_be_mapped |= maps;
+	checkpoint->opened += maps;
 	pthread_mutex_unlock(&checkpoint->lock);
 }
 
@@ -149,6 +150,8 @@ void gate_renamed(struct gate *gate, struct gate_checkpoint *from, struct gate_c
 		to->handles = NULL;
 	unsigned int moved = move_handles(gate, ours, to), back = move_handles(gate, theirs, from);
 	to->may_be_mapped |= from->may_be_mapped;
+	to->opened++;
+	from->opened++;
 	from->may_be_mapped |= exchange && to->may_be_mapped;
 	gate_check_closed_(from);
 	pthread_mutex_unlock(&second->lock);

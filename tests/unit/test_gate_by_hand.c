@@ -90,6 +90,46 @@ static void open_to_write(struct gate_write_handle *handle)
 		gate_change_done(gate, checkpoint);
 }
 
+static unsigned int looks, opens;
+
+/* This process was looked at, and only then it opens, maps and closes a file, `opens` times. */
+static pid_t maps_behind_the_look(void *arg, struct gate_checkpoint *of, pid_t only)
+{
+	struct gate_write_handle handle;
+
+	if (only)
+		return 0; /* at a close */
+	pid_t found = looks++ ? getpid() : 0;
+	if (looks <= opens) {
+		open_to_write(&handle);
+		gate_write_closed(gate, &handle);
+	}
+	return found;
+}
+
+static pid_t opens_at_every_look(void *arg, struct gate_checkpoint *of, pid_t only)
+{
+	struct gate_write_handle handle;
+
+	if (only)
+		return 0;
+	open_to_write(&handle);
+	gate_write_closed(gate, &handle);
+	return 0;
+}
+
+static struct gate_outcome outcome_of_a_seal(pid_t (*mapped)(void *arg, struct gate_checkpoint *checkpoint, pid_t only))
+{
+	struct gate_write_handle handle;
+	char why[200];
+
+	begin(mapped);
+	open_to_write(&handle);
+	gate_write_closed(gate, &handle);
+	assert_int_equal(gate_seal(gate, checkpoint, &me, why, sizeof(why)), 0);
+	return outcome_of_the_end();
+}
+
 static enum state_kind kind_now(bool *plain)
 {
 	struct gate_status status;
@@ -102,6 +142,43 @@ static enum state_kind kind_now(bool *plain)
 	return kind;
 }
 
+static void mapping_made_while_others_are_looked_at_is_found(void **state)
+{
+	looks = 0;
+	opens = 1;
+	struct gate_outcome outcome = outcome_of_a_seal(maps_behind_the_look);
+
+	assert_int_equal(outcome.result, -EBUSY);
+	assert_non_null(strstr(outcome.message, "still mapped for writing by pid"));
+	assert_int_equal(looks, 2);
+	assert_int_equal(kind_now(NULL), STATE_PLAIN);
+}
+
+static void plain_data_that_are_opened_again_and_again_are_not_sealed(void **state)
+{
+	struct gate_outcome outcome = outcome_of_a_seal(opens_at_every_look);
+
+	assert_int_equal(outcome.result, -EBUSY);
+	assert_non_null(strstr(outcome.message, "it can not be told"));
+	assert_int_equal(kind_now(NULL), STATE_PLAIN);
+}
+
+static pid_t nobody(void *arg, struct gate_checkpoint *of, pid_t only)
+{
+	looks += !only;
+	return 0;
+}
+
+static void plain_data_that_nobody_opens_are_sealed(void **state)
+{
+	looks = 0;
+	struct gate_outcome outcome = outcome_of_a_seal(nobody);
+
+	assert_int_equal(outcome.result, 0);
+	assert_int_equal(looks, 1);
+	assert_int_equal(kind_now(NULL), STATE_SEALED);
+}
+
 /* What that trial leaves half written must not be read as the plain data that were there. */
 static void claim_by_a_trial_while_a_seal_waits_is_not_plain(void **state)
 {
@@ -110,7 +187,7 @@ static void claim_by_a_trial_while_a_seal_waits_is_not_plain(void **state)
 	char why[200];
 	bool plain = true;
 
-	begin(NULL);
+	begin(nobody);
 	open_to_write(&handle);
 	assert_int_equal(gate_seal(gate, checkpoint, &me, why, sizeof(why)), 0);
 	assert_int_equal(gate_claim(gate, checkpoint, &me, "another", &view), 0);
@@ -126,6 +203,9 @@ static void claim_by_a_trial_while_a_seal_waits_is_not_plain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(mapping_made_while_others_are_looked_at_is_found, setup, teardown),
+		cmocka_unit_test_setup_teardown(plain_data_that_are_opened_again_and_again_are_not_sealed, setup, teardown),
+		cmocka_unit_test_setup_teardown(plain_data_that_nobody_opens_are_sealed, setup, teardown),
 		cmocka_unit_test_setup_teardown(claim_by_a_trial_while_a_seal_waits_is_not_plain, setup, teardown),
 	};
 
