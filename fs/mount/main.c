@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "options.h"
@@ -231,7 +232,12 @@ static int go_to_background(void)
 		do {
 			count = read(ends[0], &ok, 1);
 		} while (count < 0 && errno == EINTR);
-		_exit(count == 1 ? 0 : 1); /* the child has said why */
+		int status = 0;
+		if (count == 1)
+			_exit(0);
+		/* the child has said why */
+		bool told = waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) != 0;
+		_exit(told ? WEXITSTATUS(status) : 1);
 	}
 	close(ends[0]);
 	ready_pipe = ends[1];
@@ -343,6 +349,10 @@ static int serve(struct options *options, struct gate_options *gate_options, cha
 	if (!error)
 		error = session_mount(&mount, "sealfs", text, options->debug, mountpoint);
 	free(text);
+	if (error == -EINVAL) {
+		log_error("can not mount '%s' on '%s': an option is not known; 'sealfs -h' lists them", export_path, mountpoint);
+		return 2;
+	}
 	if (error) {
 		log_error("can not mount '%s' on '%s': %s; 'sealctl doctor %s' looks for the cause", export_path, mountpoint, strerror(-error),
 			  export_path);

@@ -115,6 +115,15 @@ class Refusals(Starting):
             file.write("version = 7\ndepth = 1\nfancy = yes\n")
         self.check_refused(self.export, self.point, says=[re.escape(".sealfs/config"), r"\b7\b", "(?i)version"])
 
+    def test_unknown_option_is_wrong_usage_in_the_background_too(self):
+        for flags in ([], ["-f"]):
+            with self.subTest(flags=flags):
+                result = self.start(*flags, "-o", "nosuchoption", self.export, self.point, patience=PROMPT)
+                self.assertEqual(result.status, 2, result)
+                self.assertRegex(result.err, "nosuchoption")
+                self.assertRegex(result.err, "sealfs -h")
+        self.check_nothing_mounted()
+
     def test_wrong_usage(self):
         for arguments in ([], [self.export], [self.export, self.point, "third"], ["--nonsense", self.export, self.point], ["-o"],
                           [self.export, self.point, "-o"], ["-z", self.export, self.point]):

@@ -96,9 +96,17 @@ static void tell_writers(const char *path, const json_t *writers)
 	json_t *process;
 	size_t i;
 
-	json_array_foreach(writers, i, process) report_note(
-		"waiting to seal '%s': still open for writing by pid %lld (%s)", path,
-		(long long)json_integer_value(json_object_get(process, "pid")), report_string(process, "command"));
+	json_array_foreach(writers, i, process)
+	{
+		long long pid = json_integer_value(json_object_get(process, "pid"));
+		const char *command = report_string(process, "command");
+
+		if (*command)
+			report_note("waiting to seal '%s': still open for writing by pid %lld (%s)", path, pid, command);
+		else
+			report_note("waiting to seal '%s': pid %lld, which opened a file for writing, has ended, but a process that it started still holds it ('fuser -v' on the files names it)",
+				    path, pid);
+	}
 }
 
 static void tell_checkpoint(const struct job *job, const json_t *checkpoint)

@@ -363,8 +363,8 @@ int give_tell(struct place *place, struct experiment *experiment, const char *id
 		return error;
 	if (failed)
 		abandon(place, id, failed, note);
-	else if (result->seal)
-		error = seal(place, id, note);
+	else if (result->seal && (error = seal(place, id, note)))
+		return explain(why, error, "its result is recorded, but its checkpoint is not sealed: tell it once more, or see 'sealctl seal'");
 	if (!error)
 		error = keep_apply(place, experiment, note);
 	if (!error && failed && !result->failed)
