@@ -13,6 +13,11 @@ static const char *last_component(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+bool path_is_live(struct mount *mount, const char *path)
+{
+	return manifest_name_live(gate_config(mount->gate)->live, last_component(path));
+}
+
 int name_hidden(struct mount *mount, struct node *parent, const char *name)
 {
 	unsigned int depth = parent->depth + 1;
@@ -51,9 +56,8 @@ int admit(struct mount *mount, struct node *node, const char *name, const struct
 	struct node_home *home = &admission->home;
 	if (!home->checkpoint)
 		return 0; /* above checkpoints, or unlinked and only open any more */
-	char *const *live = gate_config(mount->gate)->live;
 	bool itself = !*home->path && !name;
-	admission->live = !itself && manifest_name_live(live, name ? name : last_component(home->path));
+	admission->live = !itself && path_is_live(mount, name ? name : home->path);
 	if (admission->live)
 		return 0;
 	/* an unlinked file of the checkpoint's that is still open is in nobody's seal; a promise has no inode to compare */

@@ -152,8 +152,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent_number, const char *name, mode_
 
 /* ---- linking ---- */
 
-/* Both ends in the same checkpoint, or both above all. */
-static bool same_side(struct mount *mount, struct node *node, struct node *parent)
+/* Both ends in the same checkpoint, or both above all; and both names are live, or none: what is sealed can be written by no other name. */
+static bool same_side(struct mount *mount, struct node *node, struct node *parent, const char *name)
 {
 	struct node_home a, b;
 
@@ -161,7 +161,7 @@ static bool same_side(struct mount *mount, struct node *node, struct node *paren
 	node_home(&mount->nodes, parent, &b);
 	bool same = a.checkpoint == b.checkpoint && (a.checkpoint || (parent->depth + 1 < mount->depth && !a.orphan));
 	/* a one-file checkpoint has no inside */
-	if (a.checkpoint && !*a.path)
+	if (a.checkpoint && (!*a.path || path_is_live(mount, a.path) != path_is_live(mount, name)))
 		same = false;
 	node_home_put(&a);
 	node_home_put(&b);
@@ -193,7 +193,7 @@ void op_link(fuse_req_t req, fuse_ino_t number, fuse_ino_t parent_number, const 
 	{
 		AS_CALLER(req);
 		memset(&spot, 0, sizeof(spot));
-		if (!same_side(mount, node, parent))
+		if (!same_side(mount, node, parent, name))
 			error = -EXDEV;
 		else
 			error = spot_begin(&spot, mount, parent, name, &caller, GATE_LOOK, GATE_CREATE);

@@ -104,6 +104,9 @@ int admit(struct mount *mount, struct node *node, const char *name, const struct
 	  struct admission *admission);
 void admission_end(struct admission *admission);
 
+/* Is a file of that name, inside a checkpoint, a live one? */
+bool path_is_live(struct mount *mount, const char *path);
+
 /* Names that are never shown and never made: 0 or -ENOENT. */
 int name_hidden(struct mount *mount, struct node *parent, const char *name);
 

@@ -94,6 +94,23 @@ static int check_border(struct renaming *renaming)
 	return error;
 }
 
+/*
+ * Who has a live file open is not known, and its other names stay open to all: it can not become one that is sealed. Another file becomes a live one if that is its
+ * only name: so a live file is replaced at a stroke. No directory is live.
+ */
+static int check_liveness(const struct renaming *renaming)
+{
+	const struct admission *from = &renaming->from.admission, *to = &renaming->to.admission;
+	struct stat attributes;
+
+	if (!from->mount || !to->mount || from->live == to->live)
+		return 0;
+	if (fstatat(renaming->old_parent->directory, renaming->old_name, &attributes, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	bool exchange = renaming->flags & RENAME_EXCHANGE;
+	return !exchange && (S_ISDIR(attributes.st_mode) || (to->live && attributes.st_nlink == 1)) ? 0 : -EXDEV;
+}
+
 static int admit_rename(struct renaming *renaming)
 {
 	struct mount *mount = renaming->mount;
@@ -109,8 +126,10 @@ static int admit_rename(struct renaming *renaming)
 	error = spot_begin(&renaming->from, mount, renaming->old_parent, renaming->old_name, renaming->caller, GATE_CHANGE, GATE_CHANGE);
 	if (error)
 		return error;
-	if (depth != mount->depth)
-		return spot_begin(&renaming->to, mount, renaming->new_parent, renaming->new_name, renaming->caller, GATE_LOOK, GATE_CHANGE);
+	if (depth != mount->depth) {
+		error = spot_begin(&renaming->to, mount, renaming->new_parent, renaming->new_name, renaming->caller, GATE_LOOK, GATE_CHANGE);
+		return error ? error : check_liveness(renaming);
+	}
 	error = rename_into_checkpoint(renaming);
 	return error ? error : claim_target(renaming);
 }

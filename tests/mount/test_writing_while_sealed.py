@@ -103,6 +103,54 @@ class Open_files(SealfsTest):
         self.assertEqual(self.agent("reader")(READ, p=self.point + "/a/w"), b"")
 
 
+@in_modes(*ALL_MODES)
+class Live_files(SealfsTest):
+    """Who writes a live file is not known, so it never becomes one that is sealed."""
+
+    def mount_with_live_files(self):
+        self.ctl("init", "--live", "*.log", self.export, uid=os.geteuid())
+        self.mount()
+        agent, path = self.agent("writer"), self.point + "/c"
+        agent("""
+            def attempt(call, *names):
+                try:
+                    call(*names)
+                except OSError as error:
+                    return error.errno
+                return 0
+            """)
+        agent("os.mkdir(d); open(d + '/model', 'w').write('model'); live = open(d + '/a.log', 'w'); print('one', file=live, flush=True)", d=path)
+        return agent, path
+
+    def test_live_file_can_not_be_renamed_to_be_sealed(self):
+        agent, path = self.mount_with_live_files()
+        self.assertEqual(agent("attempt(os.rename, d + '/a.log', d + '/a')", d=path), errno.EXDEV)
+        self.assertEqual(agent("attempt(os.rename, d + '/a.log', d + '/model')", d=path), errno.EXDEV)
+        self.assertEqual(agent("attempt(os.rename, d + '/a.log', d + '/b.log')", d=path), 0)
+        self.assertEqual(agent("libc.renameat2(-100, os.fsencode(d + '/b.log'), -100, os.fsencode(d + '/model'), 2)", d=path), -1)
+        self.ctl("seal", path, trial="writer")
+        self.assertEqual(agent("sorted(os.listdir(d)), open(d + '/model').read(), open(d + '/b.log').read()", d=path),
+                         (["b.log", "model"], "model", "one\n"))
+
+    def test_live_and_sealed_names_are_never_of_the_same_file(self):
+        agent, path = self.mount_with_live_files()
+        self.assertEqual(agent("attempt(os.link, d + '/a.log', d + '/a')", d=path), errno.EXDEV)
+        self.assertEqual(agent("attempt(os.link, d + '/model', d + '/model.log')", d=path), errno.EXDEV)
+        self.assertEqual(agent("attempt(os.link, d + '/a.log', d + '/b.log')", d=path), 0)
+        self.assertEqual(agent("attempt(os.link, d + '/model', d + '/again')", d=path), 0)
+        # its other name is sealed
+        self.assertEqual(agent("attempt(os.rename, d + '/again', d + '/again.log')", d=path), errno.EXDEV)
+
+    def test_live_file_is_replaced_at_a_stroke(self):
+        agent, path = self.mount_with_live_files()
+        agent("open(d + '/a.log.tmp', 'w').write('two'); os.rename(d + '/a.log.tmp', d + '/a.log')", d=path)
+        self.assertEqual(agent("open(d + '/a.log').read()", d=path), "two")
+        # directories are never live
+        agent("os.mkdir(d + '/dir'); os.rename(d + '/dir', d + '/dir.log'); os.rename(d + '/dir.log', d + '/other')", d=path)
+        self.ctl("seal", path, trial="writer")
+        self.assertEqual(self.agent("reader")("sorted(os.listdir(d))", d=path), ["a.log", "model", "other"])
+
+
 MAPPED = """
     def keep_mapping(path, size):
         fd = os.open(path, os.O_RDWR | os.O_CREAT)
