@@ -13,6 +13,10 @@ SOON = 5 * SLOWNESS
 @in_versions("4.2", "4.1")
 class OwnerDies(MachinesTest):
 
+    def setUp(self):
+        super().setUp()
+        self.without_delegations()
+
     def begin(self):
         self.a.mount()
         self.b.mount()

@@ -17,15 +17,7 @@ class Partition(MachinesTest):
 
     def setUp(self):
         super().setUp()
-        # A client to which the server delegated a file keeps its locks to itself. When its network is back, its callbacks are not at once: a recall in
-        # between fails, and the server takes the delegation away with the lock, so that who lives is found dead. That is no race for an end.
-        self.delegations("0")
-        self.addCleanup(self.delegations, "1")
-
-    @staticmethod
-    def delegations(allowed):
-        with open("/proc/sys/fs/leases-enable", "w") as file:
-            file.write(allowed)
+        self.without_delegations()
 
     def test_there_is_one_end_and_all_machines_agree(self):
         chance = random.Random(self.version)
