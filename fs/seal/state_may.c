@@ -27,11 +27,22 @@ static void path_above(const char *path, char above[PATH_MAX])
 	snprintf(above, PATH_MAX, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
 }
 
+/* Who may replace a file may as well seal it: what is made then lies beside it. */
+static bool is_replaceable_file(const struct store *store, const char *path)
+{
+	struct statx entry;
+
+	return store->ops->statx(store->ctx, store->root, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &entry) == 0 &&
+	       S_ISREG(entry.stx_mode) && state_may_remove(store, path) == 0;
+}
+
 int state_may_write(const struct store *store, const char *path)
 {
 	char above[PATH_MAX];
 	int rc = may(store, path, W_OK, AT_SYMLINK_NOFOLLOW);
 
+	if (rc == -EACCES && is_replaceable_file(store, path))
+		return 0;
 	if (rc != -ENOENT)
 		return rc;
 	path_above(path, above);
