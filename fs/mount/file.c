@@ -189,6 +189,8 @@ static int sealed_index(struct admission *admission, struct gate_sealed **sealed
 	*sealed = NULL;
 	if (admission->view.answer != GATE_SEALED || admission->live)
 		return 0;
+	if (admission->home.ambiguous)
+		return -ESTALE; /* which of its names was opened, and so what it must be, only another look at the name can tell */
 	struct manifest_entry *entry = sealed_entry(admission->view.sealed, admission->home.path);
 	if (!entry)
 		return -ENOENT;

@@ -79,7 +79,10 @@ void nodes_destroy(struct nodes *nodes)
 	HASH_ITER(hh, nodes->by_name, name, next_name)
 	{
 		HASH_DEL(nodes->by_name, name);
-		free(name);
+		for (struct node_name *twin; name; name = twin) {
+			twin = name->twin;
+			free(name);
+		}
 	}
 	HASH_CLEAR(hh, nodes->by_inode);
 	DL_FOREACH2(nodes->all, node, all_next)

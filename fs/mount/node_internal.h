@@ -10,10 +10,14 @@
 
 #include "sealfs/node.h"
 
-/* One name of a node: a row of the table by (parent, name). */
+/*
+ * One name of a node: a row of the table by (parent, name). A file that is sealed gets another node; who looked it up before that may open the one that he got
+ * only now, and in between either may be looked up: so both keep the name, the last one looked up in the table, the other in its `twin`.
+ */
 struct node_name {
 	UT_hash_handle hh;
 	struct node *node, *parent; /* a reference on the parent */
+	struct node_name *twin;	    /* rows of the same name that are not in the table: nodes of the same file */
 	struct node_name *next;	    /* of the node */
 	const char *name;	    /* within key */
 	unsigned int key_size;

@@ -26,12 +26,29 @@ struct node_name *node_find_name_locked(struct nodes *nodes, const struct node *
 	return found;
 }
 
+/* Takes the row out of the table, or from behind the one that is in it. */
+static void unlink_row(struct nodes *nodes, struct node_name *name)
+{
+	struct node_name *top = NULL;
+
+	HASH_FIND(hh, nodes->by_name, name->key, name->key_size, top);
+	if (top != name) {
+		while (top->twin != name)
+			top = top->twin;
+		top->twin = name->twin;
+		return;
+	}
+	HASH_DEL(nodes->by_name, name);
+	if (name->twin)
+		HASH_ADD(hh, nodes->by_name, key, name->key_size, name->twin);
+}
+
 void node_remove_name_locked(struct nodes *nodes, struct node_name *name, struct node **garbage)
 {
 	struct node *node = name->node;
 
 	LL_DELETE(node->names, name);
-	HASH_DEL(nodes->by_name, name);
+	unlink_row(nodes, name);
 	if (!node->names && node->hashed) {
 		/* its number may be given out again: what is found under it from now on is another file */
 		HASH_DEL(nodes->by_inode, node);
@@ -41,15 +58,55 @@ void node_remove_name_locked(struct nodes *nodes, struct node_name *name, struct
 	free(name);
 }
 
+/* Nothing has the name any more. */
+static void clear_name(struct nodes *nodes, struct node *parent, const char *text, struct node **garbage)
+{
+	struct node_name *name;
+
+	while ((name = node_find_name_locked(nodes, parent, text)))
+		node_remove_name_locked(nodes, name, garbage);
+}
+
+/* Two nodes of one file, of which one was looked up before the seal and the other after it. */
+static bool are_twins(const struct node *a, const struct node *b)
+{
+	return a->key.device == b->key.device && a->key.inode == b->key.inode && a->key.scope == b->key.scope && a->type == b->type &&
+	       a->born.tv_sec == b->born.tv_sec && a->born.tv_nsec == b->born.tv_nsec;
+}
+
+/* The node's row of that name, if it has one. */
+static struct node_name *row_of(struct node_name *top, const struct node *node)
+{
+	while (top && top->node != node)
+		top = top->twin;
+	return top;
+}
+
+/* Puts a row that is not in the table on top of those of the same name. */
+static void put_on_top(struct nodes *nodes, struct node_name *name, struct node_name *top)
+{
+	name->twin = top;
+	if (top)
+		HASH_DEL(nodes->by_name, top);
+	HASH_ADD(hh, nodes->by_name, key, name->key_size, name);
+}
+
 int node_add_name_locked(struct nodes *nodes, struct node *node, struct node *parent, const char *text, struct node **garbage)
 {
-	struct node_name *name = node_find_name_locked(nodes, parent, text);
+	struct node_name *top = node_find_name_locked(nodes, parent, text), *name = row_of(top, node);
 	size_t length = strlen(text);
 
-	if (name && name->node == node)
+	if (name && name == top)
 		return 0;
-	if (name)
-		node_remove_name_locked(nodes, name, garbage);
+	if (name) {
+		unlink_row(nodes, name);
+		put_on_top(nodes, name, top);
+		return 0;
+	}
+	if (top && !are_twins(top->node, node)) {
+		clear_name(nodes, parent, text, garbage);
+		top = NULL;
+	}
 	/* a directory has one name only: it was renamed behind our back */
 	while (S_ISDIR(node->type) && node->names)
 		node_remove_name_locked(nodes, node->names, garbage);
@@ -63,7 +120,7 @@ int node_add_name_locked(struct nodes *nodes, struct node *node, struct node *pa
 	name->parent = parent;
 	parent->refs++;
 	LL_PREPEND(node->names, name);
-	HASH_ADD(hh, nodes->by_name, key, name->key_size, name);
+	put_on_top(nodes, name, top);
 	if (!node->hashed) {
 		HASH_ADD(hh, nodes->by_inode, key, sizeof(node->key), node);
 		node->hashed = true;
@@ -112,13 +169,7 @@ void node_unlinked(struct nodes *nodes, struct node *parent, const char *name)
 	struct node *garbage = NULL;
 
 	pthread_mutex_lock(&nodes->lock);
-	struct node_name *found = node_find_name_locked(nodes, parent, name);
-	if (found) {
-		struct node *node = found->node;
-		node->refs++;
-		node_remove_name_locked(nodes, found, &garbage);
-		node_put_locked(nodes, node, &garbage);
-	}
+	clear_name(nodes, parent, name, &garbage);
 	pthread_mutex_unlock(&nodes->lock);
 	node_free_garbage(garbage);
 }
@@ -141,13 +192,11 @@ void node_renamed(struct nodes *nodes, struct node *old_parent, const char *old_
 	if (to) {
 		replaced = to->node;
 		replaced->refs++;
-		node_remove_name_locked(nodes, to, &garbage);
+		clear_name(nodes, new_parent, new_name, &garbage);
 	}
 	/* two names of one file: rename does nothing */
 	if (moved && moved != replaced) {
-		from = node_find_name_locked(nodes, old_parent, old_name);
-		if (from)
-			node_remove_name_locked(nodes, from, &garbage);
+		clear_name(nodes, old_parent, old_name, &garbage);
 		node_add_name_locked(nodes, moved, new_parent, new_name, &garbage);
 		dropped[0] = moved->checkpoint;
 		moved->checkpoint = NULL;

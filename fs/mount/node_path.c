@@ -74,6 +74,7 @@ void node_home(struct nodes *nodes, struct node *node, struct node_home *home)
 	home->checkpoint = NULL;
 	home->orphan = false;
 	pthread_mutex_lock(&nodes->lock);
+	home->ambiguous = S_ISREG(node->type) && !node->key.entry && node->names && node->names->next;
 	while (node != nodes->root && !node->checkpoint && step_up(node, &parent, &name)) {
 		fits &= prepend(buffer, NODE_PATH_MAX, &at, name);
 		node = parent;

@@ -115,6 +115,7 @@ struct node_home {
 	struct gate_checkpoint *checkpoint; /* NULL: above checkpoints */
 	struct node_key top;		    /* the inode at the checkpoint's path through which the node was reached */
 	bool orphan;			    /* it has no name any more */
+	bool ambiguous;			    /* a file that was looked up before its checkpoint was sealed, if ever, and by more than one name: `path` is one of them */
 	char path[NODE_PATH_MAX];	    /* below the checkpoint */
 };
 void node_home(struct nodes *nodes, struct node *node, struct node_home *home);

@@ -112,6 +112,31 @@ class Hard_links(SealfsTest):
         for name, seen in (("plain.pt", None), ("one.pt", "EBADMSG"), ("plain.pt", None), ("one.pt", "EBADMSG")):
             self.assertEqual(reader.error(READ, p=self.point + "/" + name), seen)
 
+    def test_file_looked_up_before_the_seal_is_opened_after_it_whoever_looked_meanwhile(self):
+        self.mount()
+        self.make("t1", {"w": DATA, "v": OTHER})
+        early, late = self.agent("early"), self.agent("late")
+        early("fd = os.open(p, os.O_PATH); names = '/proc/self/fd/%d' % fd", p=self.point + "/t1/w")
+        self.seal("t1")
+        for _ in range(3):  # the kernel opens what early looked up, and what late looked up: two nodes of one name
+            self.assertEqual(late(READ, p=self.point + "/t1/w"), DATA)
+            self.assertEqual(early("open(names, 'rb').read()"), DATA)
+        self.overwrite("t1", "w")
+        self.assertEqual(late.error(READ, p=self.point + "/t1/w"), "EBADMSG")
+        self.assertEqual(early.error("open(names, 'rb').read()"), "EBADMSG")
+
+    def test_file_with_two_names_looked_up_before_the_seal_is_not_opened_as_the_other(self):
+        self.mount()
+        self.agent("writer")("os.mkdir(d); open(d + '/a', 'wb').write(data); os.link(d + '/a', d + '/b')", d=self.point + "/t1", data=DATA)
+        early, late = self.agent("early"), self.agent("late")
+        early("fd = os.open(p, os.O_PATH); names = '/proc/self/fd/%d' % fd", p=self.point + "/t1/a")
+        early("os.close(os.open(p, os.O_PATH))", p=self.point + "/t1/b")
+        self.seal("t1")
+        self.assertEqual(early.error("open(names, 'rb').read()"), "ESTALE")
+        for name in "ab":
+            self.assertEqual(late(READ, p=self.point + "/t1/" + name), DATA)
+            self.assertEqual(early(READ, p=self.point + "/t1/" + name), DATA)
+
 
 if __name__ == "__main__":
     main()
