@@ -122,12 +122,8 @@ void gate_set_content(struct gate_checkpoint *checkpoint, uint64_t device, uint6
 	checkpoint->content_inode = inode;
 }
 
-bool gate_content_known(struct gate_checkpoint *checkpoint)
+int gate_content_is(struct gate_checkpoint *checkpoint, uint64_t device, uint64_t inode)
 {
-	return checkpoint->content_inode != 0;
-}
-
-bool gate_content_is(struct gate_checkpoint *checkpoint, uint64_t device, uint64_t inode)
-{
-	return checkpoint->content_inode == inode && checkpoint->content_device == device;
+	uint64_t known = checkpoint->content_inode;
+	return known ? known == inode && checkpoint->content_device == device : -1;
 }

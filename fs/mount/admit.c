@@ -34,15 +34,17 @@ static int check_content(struct mount *mount, struct node_home *home)
 
 	if (home->orphan)
 		return -ESTALE;
-	if (!gate_content_known(home->checkpoint)) {
+	int same = gate_content_is(home->checkpoint, home->top.device, home->top.inode);
+	if (same < 0) {
 		const struct store *store = gate_store(mount->gate);
 		/* the parent directories are above all checkpoints: a symlink put there leads to another inode, which is refused */
 		int error = node_attributes(store->root, gate_checkpoint_path(home->checkpoint), &attributes, &born);
 		if (error)
 			return error == -ENOENT ? -ESTALE : error;
 		gate_set_content(home->checkpoint, attributes.st_dev, attributes.st_ino);
+		same = attributes.st_dev == home->top.device && attributes.st_ino == home->top.inode;
 	}
-	return gate_content_is(home->checkpoint, home->top.device, home->top.inode) ? 0 : -ESTALE;
+	return same ? 0 : -ESTALE;
 }
 
 int admit(struct mount *mount, struct node *node, const char *name, const struct gate_caller *caller, enum gate_want want,

@@ -172,10 +172,10 @@ void gate_renamed(struct gate *gate, struct gate_checkpoint *from, struct gate_c
 
 /* What of the checkpoint's path is in the export now: the inode of its content, so that one of an older generation is recognised. 0: not known. */
 void gate_set_content(struct gate_checkpoint *checkpoint, uint64_t device, uint64_t inode);
-bool gate_content_is(struct gate_checkpoint *checkpoint, uint64_t device, uint64_t inode);
+/* 1: it is that inode, 0: another one, -1: not known. It may become unknown at any time, when another thread reads the state anew. */
+int gate_content_is(struct gate_checkpoint *checkpoint, uint64_t device, uint64_t inode);
 /* The trial that writes has renamed or removed all of it: with nothing there at its end, that is no failure. Any change afterwards takes it back. */
 void gate_vacated(struct gate_checkpoint *checkpoint);
-bool gate_content_known(struct gate_checkpoint *checkpoint);
 
 /*
  * Content check (verify.c). `index` is the manifest entry; `fd` is open on the file, `attributes` fresh; files are read ahead with the caller's ids. 0: it is what was sealed; -EBADMSG: it is not (logged); 1: it is
