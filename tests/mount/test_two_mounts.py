@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from harness import DAEMON, PYTHON, ROOT, USER, SealfsTest, all_parked, in_modes, main, pattern, until
+from harness import ALL_MODES, DAEMON, PYTHON, ROOT, USER, SealfsTest, all_parked, in_modes, main, pattern, until
 
 CONTENT, OTHER = pattern(200_000, 1), pattern(150_000, 2)
 # Without being told, a waiting mount looks at the export at least once a second or so; told by the other one, much sooner.
@@ -341,6 +341,26 @@ class Mixed(SealfsTest):
         self.ctl("seal", mounts[0].path + "/p", trial="parent")
         for call in readers:
             self.assertEqual(call.value(), CONTENT)
+
+
+@in_modes(*ALL_MODES)
+class What_the_kernel_kept(Two):
+    def test_pages_from_before_the_seal_are_not_what_is_read_after_it(self):
+        writer = self.agent("parent")
+        writer("os.mkdir(d); open(d + '/w', 'wb').write(data); open(d + '/w', 'rb').read()", d=self.on_a, data=CONTENT)
+        early = self.agent("child")
+        early("names = '/proc/self/fd/%d' % os.open(d + '/w', os.O_PATH)", d=self.on_a)
+        elsewhere = self.agent("parent")
+        elsewhere("""
+            times = os.stat(d + '/w')
+            with open(d + '/w', 'r+b') as file:
+                file.write(b'better')
+            os.utime(d + '/w', ns=(times.st_atime_ns, times.st_mtime_ns))
+            """, d=self.on_b)
+        writer.exit()
+        elsewhere.exit()
+        until(lambda: self.agent("child")("os.path.isfile(d + '/w')", d=self.on_a), "the seal")
+        self.assertEqual(early("open(names, 'rb').read()"), b"better" + CONTENT[6:])
 
 
 if __name__ == "__main__":
