@@ -89,10 +89,13 @@ int gate_claim_(struct gate_checkpoint *checkpoint, const struct gate_caller *ca
 	/* before the trial is known here: should it end while the claim is on its way, its end finds the checkpoint, and waits for the lock */
 	gate_set_mine_(checkpoint, true);
 	error = gate_watch_caller_(checkpoint, caller, trial, watch);
-	if (!error)
+	bool asked = !error;
+	if (asked)
 		error = link_claim(checkpoint, caller, trial, plain);
 	if (error) {
 		gate_let_go_(checkpoint);
+		if (asked && error != -EEXIST && error != -EBUSY)
+			gate_claim_untold_(checkpoint);
 		return error;
 	}
 	checkpoint->claimer = true;

@@ -150,6 +150,8 @@ int gate_reread_(struct gate_checkpoint *checkpoint);
 void gate_judge_(struct gate_checkpoint *checkpoint);
 /* The end of this mount's generation could not be recorded: it is tried again, until it is or the mount ends. */
 void gate_record_later_(struct gate_checkpoint *checkpoint, const char *reason);
+/* The export answered a claim with an error, so it may have been made all the same: then it is ended, likewise. */
+void gate_claim_untold_(struct gate_checkpoint *checkpoint);
 /* In the poll: if it is time for that. */
 void gate_record_again_(struct gate_checkpoint *checkpoint);
 void gate_record_no_more_(struct gate_checkpoint *checkpoint);

@@ -10,6 +10,7 @@
 
 #define RECORD_FIRST_NS 1000000000u /* an end that could not be recorded is tried again after 1 s, and more and more rarely, … */
 #define RECORD_LAST_NS 30000000000u /* … down to every 30 s */
+#define CLAIM_UNTOLD "its claim was made, but the export answered with an error"
 #define SEALED_LOOK_NS 1000000000u /* a sealed checkpoint that was removed elsewhere is noticed after so long */
 
 static void drop_seal(struct gate_checkpoint *checkpoint)
@@ -150,7 +151,7 @@ static void end_orphan(struct gate_checkpoint *checkpoint)
 {
 	const struct store *store = &checkpoint->gate->options.store;
 	const struct record *claim = &checkpoint->state.claim;
-	const char *reason = checkpoint->unrecorded ? checkpoint->unrecorded : "its claim was made, but the export answered with an error";
+	const char *reason = checkpoint->unrecorded ? checkpoint->unrecorded : CLAIM_UNTOLD;
 
 	int error = liveness_end_by_link(store, checkpoint->path, claim, claim->trial, reason,
 					 checkpoint->unrecorded ? &checkpoint->unrecorded_ns : NULL);
@@ -174,6 +175,12 @@ void gate_record_later_(struct gate_checkpoint *checkpoint, const char *reason)
 	gate_attend_(checkpoint, RECORD_FIRST_NS);
 }
 
+void gate_claim_untold_(struct gate_checkpoint *checkpoint)
+{
+	checkpoint->end_uptime_ns = gate_uptime_ns_();
+	gate_record_later_(checkpoint, CLAIM_UNTOLD);
+}
+
 void gate_record_no_more_(struct gate_checkpoint *checkpoint)
 {
 	if (!checkpoint->unrecorded)
@@ -190,9 +197,10 @@ void gate_record_again_(struct gate_checkpoint *checkpoint)
 	if (!checkpoint->unrecorded)
 		return;
 	if (now >= checkpoint->record_due_ns) {
-		if (!gate_reread_(checkpoint))
+		int error = gate_reread_(checkpoint);
+		if (!error)
 			gate_judge_(checkpoint);
-		if (!is_orphan(checkpoint)) {
+		if (!error && !is_orphan(checkpoint)) {
 			gate_record_no_more_(checkpoint);
 			return;
 		}

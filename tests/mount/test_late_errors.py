@@ -180,10 +180,18 @@ class Unanswered(Losing):
         self.mend_export("late-records")
         self.assertTrue(os.path.exists(self.store + "/.sealfs/state/c/1.claim"))
         elsewhere = self.agent("reader").start("os.listdir(d)", d=self.second + "/c").parked()
-        self.agent("writer").error("os.mkdir(d)", d=self.path)
+        self.agent("writer")("os.mkdir(d)", d=self.path)  # the trial's next attempt
         elsewhere.fails("EOWNERDEAD")
-        self.agent("writer")("os.mkdir(d)", d=self.path)
         self.assertEqual(self.status(self.path)["generation"], 2)
+
+    def test_claim_that_was_made_in_spite_of_an_error_is_ended_though_nobody_asks_for_it_again(self):
+        self.break_export("late-records")
+        self.assertEqual(self.agent("writer").error("os.mkdir(d)", d=self.path), "EIO")
+        elsewhere = self.agent("reader").start("os.listdir(d)", d=self.second + "/c").parked()
+        self.mend_export("late-records")
+        elsewhere.fails("EOWNERDEAD")
+        with open(self.store + "/.sealfs/state/c/1.end") as file:
+            self.assertIn("its claim was made, but the export answered with an error", file.read())
 
 
 if __name__ == "__main__":
