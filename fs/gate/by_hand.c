@@ -136,12 +136,15 @@ int gate_wait_end(struct gate *gate, struct gate_checkpoint *checkpoint, struct 
 	return result;
 }
 
-/* A pending reservation is ended without a lease: link decides. */
+/* A pending reservation is ended without a lease: link decides. As the one whose state it is: root, who may decide it here, may be nobody to the server. */
 static int abandon_pending(struct gate_checkpoint *checkpoint, const char *reason)
 {
+	const struct record *owner = checkpoint->state.has_claim ? &checkpoint->state.claim : &checkpoint->state.reserve;
+	CREDS_SCOPE(owner->uid, owner->gid, 0);
+
 	int error = gate_link_failed_(checkpoint, checkpoint->state.generation, reason, gate_uptime_ns_());
 	if (!error)
-		gate_hints_ended_(checkpoint, checkpoint->state.has_claim ? &checkpoint->state.claim : &checkpoint->state.reserve);
+		gate_hints_ended_(checkpoint, owner);
 	if (!error)
 		log_warning("'%s': the reservation was abandoned: %s; its readers get EOWNERDEAD", checkpoint->path, reason);
 	return error ? error : gate_reread_(checkpoint);

@@ -89,6 +89,9 @@ static int claim(struct entry *entry)
 	mode_t mode = moved ? directory_mode(checkpoint) : 0;
 
 	int error = failed ? gate_refuse_survivor_(checkpoint, entry->caller, entry->trial) : 0;
+	/* who may not make it must not claim it: its state would be his, and whoever may could not begin it any more. The kernel asks the modes, not the server */
+	if (!error)
+		error = state_may_write(&entry->gate->options.store, checkpoint->path);
 	if (!error)
 		error = gate_claim_(checkpoint, entry->caller, entry->trial, true, false);
 	if (error == -EEXIST) {
