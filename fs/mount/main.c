@@ -46,7 +46,8 @@ static int check_export(const struct options *options, char export_path[PATH_MAX
 	/* of a server that takes root for nobody, root may not be allowed to write what the users may */
 	bool for_users = geteuid() == 0 && options->allow_other && errno_of_access(export_path) == EACCES;
 	if (for_users)
-		log_notice("the export '%s' is not writable for root (root_squash?): what is done for its users is done with their ids", export_path);
+		log_notice("the export '%s' is not writable for root (root_squash?): what is done for its users is done with their ids; root's own trials can not save there",
+			   export_path);
 	if (!options->read_only && !for_users && access(export_path, W_OK | X_OK)) {
 		log_error("can not mount: the export '%s' is not writable (%s); mount it with -o ro, or as a user who may write there", export_path,
 			  strerror(errno));
@@ -126,7 +127,10 @@ static int get_config(const struct store *store, const char *export_path, const 
 	int error = config_load(store, config, &why);
 	if (error == -ENOENT)
 		error = options->read_only ? config_default(config) : init_config(store, export_path, config);
-	if (error == -EPROTO)
+	if (error == -EACCES || error == -EPERM)
+		log_error("can not mount: '%s/.sealfs/config' can not be made or read: %s; whoever owns the directory runs 'sealctl init %s' once, and lets all who mount it enter it",
+			  export_path, strerror(-error), export_path);
+	else if (error == -EPROTO)
 		log_error("can not mount: '%s/.sealfs/config': %s; install a newer sealfs", export_path, why ? why : "made by a newer version");
 	else if (error)
 		log_error("can not mount: '%s/.sealfs/config': %s", export_path, why ? why : strerror(-error));

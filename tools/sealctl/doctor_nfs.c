@@ -193,6 +193,15 @@ static void check_owner(struct doctor *doctor, const struct statx *made)
 		doctor_add(doctor, DOCTOR_OK, "owner", NULL, "the server takes uid %u for what it is", geteuid());
 }
 
+/* That nothing can be made there is said where links and locks are tried; that it is refused to root needs a reason. */
+static void check_squashed(struct doctor *doctor, int error)
+{
+	if (geteuid() == 0 && error == EACCES)
+		doctor_add(doctor, DOCTOR_WARN, "root_squash",
+			   "let whoever owns the directory run 'sealctl init' on it, and start trials as ordinary users",
+			   "the server does not let root write there: it takes root for somebody else");
+}
+
 static void check_clock(struct doctor *doctor, const struct statx *made)
 {
 	struct timespec now;
@@ -218,8 +227,10 @@ void doctor_server(struct doctor *doctor)
 	snprintf(name, sizeof(name), ".tmp.%s", token);
 	if (directory >= 0)
 		fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return; /* that is said where links and locks are tried */
+	if (fd < 0) {
+		check_squashed(doctor, errno);
+		return;
+	}
 	if (write(fd, "x", 1) == 1 && !fsync(fd) &&
 	    !statx(directory, name, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &made)) {
 		check_owner(doctor, &made);
