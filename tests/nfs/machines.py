@@ -277,8 +277,9 @@ class Machine:
         self.test.processes.append(trial)
         return trial
 
-    def sealctl(self, *arguments, trial="tuner"):
-        return self.test.run_program([ON, self.name, self.test.sealctl_path] + list(arguments), trial=trial, uid=0)
+    def sealctl(self, *arguments, trial="tuner", uid=0):
+        become = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"] if uid else []
+        return self.test.run_program([ON, self.name] + become + [self.test.sealctl_path] + list(arguments), trial=trial, uid=0)
 
     def spawn(self, argv, **more):
         """A process of root's."""
