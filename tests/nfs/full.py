@@ -82,3 +82,25 @@ class FullTests:
         waiting.fails("EOWNERDEAD", patience=PATIENCE * 3)
         self.nothing_is_sealed()
         self.a_second_generation_works()
+
+    def test_loss_that_nobody_asked_for_before_the_machine_forgot_it(self):
+        """The client writes back by itself and meets a full disk; then there is room again, and neither file nor error is remembered."""
+        waiting = self.begin()
+        self.take_room(1 << 20)
+        # open for both: such a file the server may delegate, and then a close waits for nothing
+        self.writer("""
+            fd = os.open(top + "/model", os.O_RDWR | os.O_CREAT)
+            try:
+                os.write(fd, content)
+                os.close(fd)
+            except OSError:
+                pass
+        """, top=os.path.join(self.a.point, "run"), content=pattern(4 << 20, 7))
+        self.spawn(["sync"], name="sync").wait(PATIENCE)
+        self.give_room()
+        with open("/proc/sys/vm/drop_caches", "w") as file:
+            file.write("3")
+        result, why = starts_call(self.writer, self.a.point, CALL_SEAL, "run").value()
+        self.assertNotEqual(0, result, why)
+        waiting.fails("EOWNERDEAD", patience=PATIENCE * 3)
+        self.nothing_is_sealed()

@@ -36,12 +36,13 @@ CLUSTER = Mode("cluster", ["allow_other"], owner=0, trials=NOBODY)
 
 
 def in_versions(*versions):
-    """Makes one class a version of NFS out of a test class."""
+    """Makes one class a version of NFS out of a test class; "3,nolock" is one with other options than the usual."""
     def decorate(cls):
         module = sys.modules[cls.__module__]
-        for version in versions or VERSIONS:
-            name = "%s_v%s" % (cls.__name__, version.replace(".", "_"))
-            setattr(module, name, type(name, (cls,), {"version": version, "__module__": cls.__module__}))
+        for words in versions or VERSIONS:
+            version, *options = words.split(",")
+            name = "%s_v%s" % (cls.__name__, re.sub(r"\W", "_", words))
+            setattr(module, name, type(name, (cls,), {"version": version, "nfs_options": tuple(options), "__module__": cls.__module__}))
         return None
     return decorate
 
@@ -241,6 +242,7 @@ class Machine:
 
     def __init__(self, test, name):
         self.test, self.name = test, name
+        self.version, self.nfs_options = test.version, test.nfs_options  # until it is mounted another one can be chosen
         self.asker = None
         with open("/bed/pid." + name) as file:
             self.pid = int(file.read())
@@ -250,9 +252,9 @@ class Machine:
     @property
     def nfs(self):
         """The test's disk by NFS, in the version of the test; mounted once for all tests of a guest."""
-        where = "/mnt/%s.%s.%s" % (self.name, self.test.disk, self.test.version)
+        where = "/mnt/%s.%s.%s" % (self.name, self.test.disk, "-".join((self.version,) + self.nfs_options))
         if not os.path.ismount(where):
-            command("attach", self.name, ",".join(("vers=" + self.test.version,) + self.test.nfs_options), self.test.disk, where)
+            command("attach", self.name, ",".join(("vers=" + self.version,) + self.nfs_options), self.test.disk, where)
         return where
 
     @property
