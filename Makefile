@@ -133,6 +133,7 @@ install: all
 	install -D -m 755 $(BUILD)/sealctl $(DESTDIR)$(PREFIX)/bin/sealctl
 	install -D -m 755 $(BUILD)/sealtuner $(DESTDIR)$(PREFIX)/bin/sealtuner
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/sealfs/nni tools/nni/*.py
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/sealfs/python tools/python/*.py
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions completion/*
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 man/*.1

@@ -101,17 +101,33 @@ static int exit_status(int error, int status)
 	return WIFSIGNALED(status) ? EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* What it said is sealed; how its process went counts as the command's status. */
+static int await_process(pid_t child, int signals, const char *name)
+{
+	int status = 0, error = run_child_wait(child, signals, NULL, &status), own = exit_status(error, status);
+	AUTO_FREE char *reason = describe_end(error, status, name);
+
+	if (own)
+		report_note("'%s' (pid %d) has said that it ended well, upon which its checkpoints were ended; its process came to another end afterwards: %s",
+			    name, (int)child, reason ? reason : "out of memory");
+	return own;
+}
+
 static int run_command(struct run *run, char **argv, const sigset_t *before, int signals)
 {
 	AUTO_FREE char *reason = NULL;
+	bool told = false;
+	pid_t child = -1;
 	int status = 0, sealing, own;
-	int error = run_child(argv, before, signals, &status);
+	int error = run_child_start(argv, before, &child);
 
+	if (!error)
+		error = run_child_wait(child, signals, &told, &status);
 	if (error)
 		report_failure("run", argv[0], error, NULL);
 	reason = describe_end(error, status, argv[0]);
-	own = exit_status(error, status);
 	sealing = run_end(run, reason ? reason : "out of memory", signals);
+	own = told ? await_process(child, signals, argv[0]) : exit_status(error, status);
 	return own ? own : sealing;
 }
 

@@ -59,11 +59,13 @@ char *run_nni_save_path(void);
 int run_block_signals(sigset_t *before);
 /* From here on SIGTSTP comes by that descriptor as well, and no signal of the terminal stops us. -errno. */
 int run_refuse_stops(int signals);
+/* Starts the command. -errno when that can not be. */
+int run_child_start(char **argv, const sigset_t *before, pid_t *child);
 /*
- * Starts the command and waits for it, forwarding what is sent to the wrapper alone. *status as wait(2) gives it; 0, or
- * -errno when it cannot be started.
+ * Waits for the end of the command, forwarding what is sent to the wrapper alone. *status as wait(2) gives it. Unless `told` is NULL it also returns, with
+ * *told, when the command has said that it has ended well and only its process is still to go. 0 or -errno.
  */
-int run_child(char **argv, const sigset_t *before, int signals, int *status);
+int run_child_wait(pid_t child, int signals, bool *told, int *status);
 
 /* ---- run_lost.c ---- */
 

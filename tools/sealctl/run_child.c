@@ -1,6 +1,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +11,8 @@
 #include "cleanup.h"
 #include "run.h"
 
+#define NUMBER_SIZE 32
+
 static void forwarded_set(sigset_t *set)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD};
@@ -16,6 +20,7 @@ static void forwarded_set(sigset_t *set)
 	sigemptyset(set);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaddset(set, signals[i]);
+	sigaddset(set, SIGRTMIN);
 }
 
 int run_refuse_stops(int signals)
@@ -55,12 +60,23 @@ static void become(char **argv, const sigset_t *before, int report)
 	_exit(written == sizeof(error) ? 127 : 126);
 }
 
-static int start(char **argv, const sigset_t *before, pid_t *child)
+/* The command, and whoever it becomes by exec, knows from it where to say that all is done (tools/python/tell_end.py). */
+static int set_parent(void)
+{
+	char text[NUMBER_SIZE];
+
+	snprintf(text, sizeof(text), "%d", (int)getpid());
+	return setenv("SEALCTL_RUN", text, 1) ? -errno : 0;
+}
+
+int run_child_start(char **argv, const sigset_t *before, pid_t *child)
 {
 	AUTO_CLOSE int read_end = -1;
-	int ends[2], error = 0;
+	int ends[2], error = set_parent();
 	ssize_t size;
 
+	if (error)
+		return error;
 	if (pipe2(ends, O_CLOEXEC))
 		return -errno;
 	read_end = ends[0];
@@ -91,21 +107,29 @@ static void forward(pid_t child, const struct signalfd_siginfo *info)
 		kill(child, (int)info->ssi_signo);
 }
 
-int run_child(char **argv, const sigset_t *before, int signals, int *status)
+/* Of the command's own process: what it starts can not speak for it. */
+static bool is_told(pid_t child, const struct signalfd_siginfo *info)
+{
+	return info->ssi_signo == (uint32_t)SIGRTMIN && info->ssi_pid == (uint32_t)child;
+}
+
+int run_child_wait(pid_t child, int signals, bool *told, int *status)
 {
 	struct signalfd_siginfo info;
-	pid_t child = -1;
-	int error = start(argv, before, &child);
 
-	if (error)
-		return error;
 	while (waitpid(child, status, WNOHANG) == 0) {
 		ssize_t size = read(signals, &info, sizeof(info));
 
 		if (size < 0 && errno != EINTR)
 			return -errno;
-		if (size == sizeof(info) && info.ssi_signo != SIGCHLD)
+		if (size != sizeof(info) || info.ssi_signo == SIGCHLD)
+			continue;
+		if (info.ssi_signo != (uint32_t)SIGRTMIN)
 			forward(child, &info);
+		else if (told && is_told(child, &info)) {
+			*told = true;
+			return 0;
+		}
 	}
 	return 0;
 }
