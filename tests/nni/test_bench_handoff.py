@@ -23,8 +23,10 @@ class Handoff(SealfsTest):
         print(result.out)
         with open(out) as file:
             report = json.load(file)
-        self.assertEqual({name: len(several) for name, several in report["seconds"].items()}, {"end": 1, "save": 1, "launch": 1})
-        self.assertGreater(min(report["ratios"].values()), 1)
+        self.assertEqual({name: len(several) for name, several in report["seconds"].items()}, {"end": 1, "script": 1, "save": 1, "launch": 1, "after": 1})
+        self.assertGreater(min(ratio for several in report["ratios"].values() for ratio in several.values()), 1)
+        self.assertLess(report["gone"][0], report["seconds"]["end"][0])
+        self.assertGreater(report["gone"][0], 0)
         self.assertEqual(os.listdir(self.tmp), ["out.json"])
 
 
