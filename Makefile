@@ -1,6 +1,7 @@
 # make            build sealfs, sealctl, sealtuner
 # make check      install what the tests need (Debian, as root), build, run unit and mount tests
 # make check-nfs  tests between machines, over real NFS, in a guest that needs root but no KVM (tests/nfs/README)
+# make check-exports  some of them with the export on ext4, xfs, btrfs and overlay (tests/exports/run); EXPORTS="-f xfs …": arguments
 # make check-model  spin searches all states of the protocol (tests/model)
 # make demo       two real PyTorch trials, child before parent
 # make sim        what 10,000 machines whose trials wait cost the file server, simulated (tests/sim); SIM="--json …": arguments
@@ -97,6 +98,10 @@ check-nfs:
 	$(Q)tests/install-deps build nfs
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) all
 	$(Q)BUILD=$(BUILD) tests/nfs/run $(NFS) || [ $$? = 77 ]
+check-exports:
+	$(Q)tests/install-deps build test exports
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) test-programs
+	$(Q)BUILD=$(BUILD) tests/exports/run $(EXPORTS) || [ $$? = 77 ]
 check-model:
 	$(Q)tests/install-deps model
 	$(Q)tests/model/run
@@ -143,6 +148,6 @@ clean:
 	rm -rf $(BUILD)
 
 FORCE:
-.PHONY: all deps check check-nfs check-model sim fuzz fuzz-programs bench bench-nas bench-handoff demo install clean test-programs FORCE
+.PHONY: all deps check check-nfs check-exports check-model sim fuzz fuzz-programs bench bench-nas bench-handoff demo install clean test-programs FORCE
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
