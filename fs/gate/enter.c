@@ -34,8 +34,9 @@ static int identify(struct entry *entry)
 	if (entry->trial)
 		return 0;
 	int error = identity_of(entry->caller->tid, entry->gate->options.config.trial_env, &entry->trial);
-	if (!error)
-		return 0;
+	/* a writer who is taken for nobody would wait for himself */
+	if (!error || error == -EMFILE || error == -ENFILE || error == -ENOMEM)
+		return error;
 	if (wants_change(entry->want)) {
 		log_warning("'%s': the process that wants to write (thread %d) can not be seen from here: is it in another pid namespace? run sealfs in the host's",
 			    entry->checkpoint->path, entry->caller->tid);

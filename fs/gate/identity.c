@@ -128,6 +128,12 @@ mode_t identity_umask(pid_t tid)
 	return mask < 0 ? 022 : (mode_t)mask;
 }
 
+/* Nothing about the process, but a want of this one's own: who goes on without the answer gives a process another identity than it has. */
+static bool is_shortage(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
 /* The value of the first variable that is set and not empty, in an environment block. */
 static const char *find_variable(const char *block, size_t size, char *const *variables)
 {
@@ -162,15 +168,17 @@ static int inherited_variable(pid_t tid, char *const *variables, char **value)
 	bool lost = true;
 
 	for (int level = 0; lost && level < ANCESTOR_LIMIT; level++) {
-		if (identity_process(tid, &process) || identity_process(process.parent, &parent))
-			return 0;
+		int error = identity_process(tid, &process);
+		error = error ? error : identity_process(process.parent, &parent);
+		if (error)
+			return is_shortage(error) ? error : 0;
 		tid = parent.pid;
 		*value = identity_wrapped_by_(&parent);
-		int error = *value ? 0 : variable_of(tid, variables, value, &lost);
+		error = *value ? 0 : variable_of(tid, variables, value, &lost);
 		if (*value)
 			return 0;
 		if (error)
-			return error == -ENOMEM ? error : 0;
+			return is_shortage(error) ? error : 0;
 	}
 	return 0;
 }
@@ -184,7 +192,10 @@ static int job_of(pid_t tid, char **trial)
 	if (error)
 		return error;
 	/* while the group lives its number is not given out again, so a leader that is gone costs only the start time */
-	if (identity_process(process.group, &leader))
+	error = identity_process(process.group, &leader);
+	if (is_shortage(error))
+		return error;
+	if (error)
 		leader.start = 0;
 	if (gethostname(host, sizeof(host)))
 		snprintf(host, sizeof(host), "localhost");

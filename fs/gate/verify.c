@@ -196,8 +196,9 @@ int gate_verify(struct gate *gate, struct gate_sealed *sealed, size_t index, int
 	result = -EAGAIN;
 	if (!waiter)
 		goto out;
+	errno = ENOMEM;
 	if (check->state != GATE_CHECK_RUNNING && !(job = gate_verification_(gate, sealed, index, fd, &stamp))) {
-		result = -ENOMEM;
+		result = -errno;
 		goto out;
 	}
 	/* an asker who was interrupted meanwhile leaves the work to the next one */

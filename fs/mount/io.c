@@ -6,11 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #include "kernel.h"
 #include "sealfs/log.h"
+
+void tell_no_descriptors(int error)
+{
+	static _Atomic time_t told;
+	struct rlimit limit = {.rlim_cur = 0};
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	time_t last = told;
+	if ((last && now.tv_sec - last < 60) || !atomic_compare_exchange_strong(&told, &last, now.tv_sec))
+		return;
+	getrlimit(RLIMIT_NOFILE, &limit);
+	if (error == ENFILE)
+		log_error("this machine has no descriptors left (ENFILE): raise /proc/sys/fs/file-max");
+	else
+		log_error("this mount has no descriptors left (EMFILE; it may have %llu, and each directory that the kernel remembers takes one): mount it with a higher limit (ulimit -n; LimitNOFILE= in a unit), or as root; what is sealed or written is not affected",
+			  (unsigned long long)limit.rlim_cur);
+}
 
 struct handle *handle_new(struct mount *mount, struct node *node, int fd)
 {

@@ -251,12 +251,22 @@ static int go_to_background(void)
 
 /* ---- serving ---- */
 
+/* Each directory that the kernel knows costs a descriptor. Root may have as many as the kernel gives a process. */
 static void raise_limits(void)
 {
 	struct rlimit limit;
+	unsigned long most = 0;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return;
+	FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+	if (file && fscanf(file, "%lu", &most) == 1 && most > limit.rlim_max) {
+		struct rlimit more = {.rlim_cur = most, .rlim_max = most};
+		if (!setrlimit(RLIMIT_NOFILE, &more))
+			limit = more;
+	}
+	if (file)
+		fclose(file);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 }

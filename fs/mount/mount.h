@@ -2,6 +2,7 @@
 #ifndef SEALFS_MOUNT_H
 #define SEALFS_MOUNT_H
 
+#include <errno.h>
 #include <fuse3/fuse_lowlevel.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -202,9 +203,15 @@ void reply_open(fuse_req_t req, struct mount *mount, struct handle *handle, uint
 void reply_create(fuse_req_t req, struct mount *mount, const struct fuse_entry_param *entry, struct handle *handle, uint32_t open_flags,
 		  int32_t backing_id);
 
+/* Says in the log that descriptors ran out, and what to do: once a minute. */
+void tell_no_descriptors(int error);
+
 static inline void reply_status(fuse_req_t req, int error)
 {
-	fuse_reply_err(req, error < 0 ? -error : error);
+	error = error < 0 ? -error : error;
+	if (error == EMFILE || error == ENFILE)
+		tell_no_descriptors(error);
+	fuse_reply_err(req, error);
 }
 
 /* ---- the operations, by file ---- */

@@ -5,9 +5,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include <utlist.h>
+
+/* At most so many, and at most half of all: worker threads have pipes, who writes is remembered by an open file. */
+#define RESERVED_DESCRIPTORS 1024
 
 int node_attributes(int fd, const char *name, struct stat *out, struct timespec *born)
 {
@@ -50,8 +54,12 @@ int nodes_init(struct nodes *nodes, struct gate *gate, int root, unsigned int de
 {
 	struct stat attributes;
 	struct timespec born;
+	struct rlimit limit;
 
 	memset(nodes, 0, sizeof(*nodes));
+	nodes->descriptors = INT_MAX;
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < INT_MAX)
+		nodes->descriptors = (int)(limit.rlim_cur - (limit.rlim_cur / 2 < RESERVED_DESCRIPTORS ? limit.rlim_cur / 2 : RESERVED_DESCRIPTORS));
 	pthread_mutex_init(&nodes->lock, NULL);
 	pthread_mutex_init(&nodes->io_lock, NULL);
 	nodes->gate = gate;
@@ -203,12 +211,15 @@ int node_look_up(struct nodes *nodes, struct node *parent, const char *name, con
 		node_put_locked(nodes, node, &garbage);
 		node = NULL;
 	}
-	if (!node && (node = new_node(nodes))) {
+	if (directory >= nodes->descriptors && !(node && node->directory >= 0))
+		error = -EMFILE;
+	if (!error && !node && (node = new_node(nodes))) {
 		node->key = key;
 		node->type = attributes->st_mode & S_IFMT;
 		node->born = *born;
 	}
-	error = node ? settle_locked(nodes, node, parent, name, path, &garbage) : -ENOMEM;
+	if (!error)
+		error = node ? settle_locked(nodes, node, parent, name, path, &garbage) : -ENOMEM;
 	if (!error && directory >= 0 && node->directory < 0) {
 		node->directory = directory;
 		directory = -1;

@@ -70,6 +70,7 @@ struct nodes {
 	struct node *all; /* every node there is */
 	uint64_t next_generation;
 	unsigned int depth; /* of checkpoints */
+	int descriptors;    /* directories get lower numbers only: what is above is for open files, seals and questions */
 	struct gate *gate;
 };
 
