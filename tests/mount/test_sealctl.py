@@ -447,6 +447,15 @@ class Forms(Commands):
         self.assertEqual(len(result.out.splitlines()), 1)
         self.assertRegex(result.out, r"sha256:[0-9a-f]{8}")
 
+    def test_what_a_run_made_is_said_in_one_line_that_can_be_read(self):
+        self.mount()
+        for status, said in ((0, "sealed"), (1, "abandoned")):
+            result = self.sealctl("run", "--trial", "t", "--", "/bin/sh", "-c",
+                                  "for i in $(seq 20); do mkdir $0%d-$i; echo $i >$0%d-$i/w; done; exit %d" % (status, status, status), self.point + "/")
+            self.assertEqual(result.err.count(said + " '%d-" % status), 8, result)
+            self.assertIn(said + " 12 more ('sealctl status' lists them)\n", result.err)
+            self.assertEqual(len(result.err.splitlines()), 1, result)
+
     def on_a_terminal(self, *arguments):
         """What sealctl shows on a terminal, and its exit status."""
         self.need_terminal()

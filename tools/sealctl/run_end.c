@@ -201,10 +201,12 @@ static bool wait_for_jobs(struct job *jobs, size_t count, int finished, int sign
 
 /* ---- the report ---- */
 
+/* A line must stay one that can be read: of each kind so many are named. */
+#define NAMED 8
+
 struct summary {
 	FILE *stream;
 	const char *separator;
-	size_t sealed;
 	int status;
 };
 
@@ -214,17 +216,32 @@ static void add_separator(struct summary *summary)
 	summary->separator = ", ";
 }
 
+/* True when enough are named; the last one tells how many there are more. */
+static bool is_enough(struct summary *summary, const json_t *list, size_t index, const char *what)
+{
+	if (index < NAMED)
+		return false;
+	if (index == NAMED) {
+		add_separator(summary);
+		fprintf(summary->stream, "%s %zu more ('sealctl status' lists them)", what,
+			json_array_size(list) - NAMED);
+	}
+	return true;
+}
+
 static void add_sealed(struct summary *summary, const json_t *reply)
 {
 	json_t *item;
 	size_t i;
+	const json_t *list = json_object_get(reply, "sealed");
 
-	json_array_foreach(json_object_get(reply, "sealed"), i, item)
+	json_array_foreach(list, i, item)
 	{
+		if (is_enough(summary, list, i, "sealed"))
+			continue;
 		add_separator(summary);
 		fputs("sealed ", summary->stream);
 		report_print_seal(summary->stream, item, true);
-		summary->sealed++;
 	}
 }
 
@@ -232,9 +249,12 @@ static void add_joined(struct summary *summary, const json_t *reply)
 {
 	json_t *item;
 	size_t i;
+	const json_t *list = json_object_get(reply, "joined");
 
-	json_array_foreach(json_object_get(reply, "joined"), i, item)
+	json_array_foreach(list, i, item)
 	{
+		if (is_enough(summary, list, i, "left to another run"))
+			continue;
 		add_separator(summary);
 		fprintf(summary->stream, "left '%s' to another run of the trial", report_string(item, "path"));
 	}
@@ -244,11 +264,14 @@ static void add_failed(struct summary *summary, const json_t *reply)
 {
 	json_t *item;
 	size_t i;
+	const json_t *list = json_object_get(reply, "failed");
 
-	json_array_foreach(json_object_get(reply, "failed"), i, item)
+	json_array_foreach(list, i, item)
 	{
 		const char *reason = report_string(item, "reason");
 
+		if (is_enough(summary, list, i, "abandoned"))
+			continue;
 		add_separator(summary);
 		fprintf(summary->stream, "abandoned '%s'%s%s", report_string(item, "path"), reason[0] ? ": " : "",
 			reason);
@@ -277,7 +300,7 @@ static int report_jobs(const struct job *jobs, size_t count)
 {
 	AUTO_FREE char *line = NULL;
 	size_t size;
-	struct summary summary = {open_memstream(&line, &size), "", 0, EXIT_GOOD};
+	struct summary summary = {open_memstream(&line, &size), "", EXIT_GOOD};
 
 	if (!summary.stream)
 		return EXIT_ERROR;
