@@ -14,8 +14,7 @@
 
 #include "kernel.h"
 #include "sealfs/log.h"
-
-#define WORKERS 64 /* a hard NFS mount can hold some of them */
+#include "workers.h"
 
 static const struct fuse_lowlevel_ops operations;
 
@@ -147,14 +146,7 @@ int session_run(struct mount *mount, bool single_threaded)
 		return -EINVAL;
 	if (single_threaded)
 		return ended_by(fuse_session_loop(mount->session));
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, WORKERS);
-	fuse_loop_cfg_set_idle_threads(config, 10);
-	error = fuse_session_loop_mt(mount->session, config);
-	fuse_loop_cfg_destroy(config);
-	return ended_by(error);
+	return ended_by(workers_run(mount->session, mount->remote));
 }
 
 void session_end(struct mount *mount)

@@ -1,0 +1,338 @@
+#include "workers.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WORKERS 64 /* a hard NFS mount can hold some of them */
+#define SPARES 10  /* that have nothing to do are kept */
+#define TICK_NS 1000000
+#define QUIET_TICKS 20 /* after which the watch sleeps */
+#define QUEUED_NS 3000 /* a request that was there before the thread asked for it comes within this time */
+#define QUEUED_IN_A_ROW 4 /* so many of them: they come faster than one thread carries them out */
+
+struct workers;
+
+struct worker {
+	struct workers *workers;
+	pthread_t thread;
+	struct worker *next, *next_spare; /* workers->lock */
+	sem_t wanted;
+	struct fuse_buf buffer;
+};
+
+struct workers {
+	struct fuse_session *session;
+	bool always;
+	int over_event; /* written when the session has ended by itself */
+	atomic_bool over;
+	atomic_int error;
+	atomic_int readers;  /* wait for a request, or are about to */
+	atomic_ulong taken;  /* requests so far */
+	atomic_bool watched; /* the watch ticks */
+	sem_t watch_wanted;
+	pthread_mutex_t lock; /* guards all below */
+	struct worker *all, *spares; /* the last to become spare first: what it needs is still in the processor's cache */
+	struct worker *gone;	     /* not in the list any more; ends, and is to be joined */
+	unsigned int count, spare_count;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void *work(void *arg);
+
+/* Signals are for the thread that runs the session. */
+static int start_thread(pthread_t *thread, void *(*run)(void *arg), void *arg)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int error = pthread_create(thread, NULL, run, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -error;
+}
+
+static int add_worker_locked(struct workers *workers)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	if (!worker)
+		return -ENOMEM;
+	worker->workers = workers;
+	sem_init(&worker->wanted, 0, 0);
+	int error = start_thread(&worker->thread, work, worker);
+	if (error) {
+		sem_destroy(&worker->wanted);
+		free(worker);
+		return error;
+	}
+	worker->next = workers->all;
+	workers->all = worker;
+	workers->count++;
+	return 0;
+}
+
+static void join_worker(struct worker *worker)
+{
+	if (!worker)
+		return;
+	pthread_join(worker->thread, NULL);
+	sem_destroy(&worker->wanted);
+	free(worker->buffer.mem);
+	free(worker);
+}
+
+/* Makes one more thread wait for requests, if nobody does. Where that fails it is whoever is ready first. */
+static int hand_over(struct workers *workers)
+{
+	int nobody = 0;
+
+	/* counted from now on, so that nobody else is called as well */
+	if (!atomic_compare_exchange_strong(&workers->readers, &nobody, 1))
+		return 0;
+	pthread_mutex_lock(&workers->lock);
+	struct worker *spare = workers->spares;
+	int error = 0;
+	if (spare) {
+		workers->spares = spare->next_spare;
+		workers->spare_count--;
+		sem_post(&spare->wanted);
+	} else {
+		error = workers->count < WORKERS && !workers->over ? add_worker_locked(workers) : -EAGAIN;
+	}
+	pthread_mutex_unlock(&workers->lock);
+	if (error)
+		atomic_fetch_sub(&workers->readers, 1);
+	return error;
+}
+
+/* There are enough without it. Whoever did so before is joined by the next. */
+static struct worker *leave_locked(struct worker *worker)
+{
+	struct workers *workers = worker->workers;
+	struct worker **place = &workers->all, *before = workers->gone;
+
+	while (*place != worker)
+		place = &(*place)->next;
+	*place = worker->next;
+	workers->count--;
+	workers->gone = worker;
+	return before;
+}
+
+/* Waits until it is to wait for requests. false: it is not needed any more. */
+static bool be_spare(struct worker *worker)
+{
+	struct workers *workers = worker->workers;
+	struct worker *before = NULL;
+
+	pthread_mutex_lock(&workers->lock);
+	bool stays = !workers->over && workers->spare_count < SPARES;
+	if (stays) {
+		worker->next_spare = workers->spares;
+		workers->spares = worker;
+		workers->spare_count++;
+	} else if (!workers->over) {
+		before = leave_locked(worker);
+	}
+	pthread_mutex_unlock(&workers->lock);
+	join_worker(before);
+	while (stays && !workers->over && sem_wait(&worker->wanted))
+		;
+	return stays && !workers->over;
+}
+
+/* To be carried out by whoever took it: what else comes is better off waiting for that than for a thread to wake up. */
+static bool is_short(const struct fuse_buf *request)
+{
+	const struct fuse_in_header *header = request->mem;
+
+	if (request->flags & FUSE_BUF_IS_FD || request->size < sizeof(*header))
+		return false;
+	switch (header->opcode) {
+	case FUSE_LOOKUP:
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_INTERRUPT:
+	case FUSE_GETATTR:
+	case FUSE_READLINK:
+	case FUSE_GETXATTR:
+	case FUSE_OPEN:
+	case FUSE_CREATE:
+	case FUSE_RELEASE:
+	case FUSE_OPENDIR:
+	case FUSE_RELEASEDIR:
+	case FUSE_UNLINK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void rouse_watch(struct workers *workers)
+{
+	if (!atomic_load(&workers->watched) && !atomic_exchange(&workers->watched, true))
+		sem_post(&workers->watch_wanted);
+}
+
+static void end_session(struct workers *workers, int error)
+{
+	uint64_t one = 1;
+
+	fuse_session_exit(workers->session);
+	if (error)
+		workers->error = error;
+	/* can not fail: nobody writes so often that it were full */
+	if (write(workers->over_event, &one, sizeof(one)) < 0)
+		abort();
+}
+
+static int receive(struct worker *worker)
+{
+	int result, before;
+
+	/* so it is waked at the end; libfuse's loops do the same */
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
+	do {
+		result = fuse_session_receive_buf(worker->workers->session, &worker->buffer);
+	} while (result == -EINTR && !fuse_session_exited(worker->workers->session));
+	pthread_setcancelstate(before, NULL);
+	return result;
+}
+
+/* Takes requests, as the one who waits for them, until somebody else does. false: the session has ended. */
+static bool serve(struct worker *worker)
+{
+	struct workers *workers = worker->workers;
+	unsigned int in_a_row = 0;
+	int nobody;
+
+	do {
+		uint64_t asked = now_ns();
+		int result = receive(worker);
+		atomic_fetch_sub(&workers->readers, 1);
+		if (result <= 0) {
+			end_session(workers, result == -EINTR ? 0 : result);
+			return false;
+		}
+		in_a_row = now_ns() - asked < QUEUED_NS ? in_a_row + 1 : 0;
+		atomic_fetch_add(&workers->taken, 1);
+		rouse_watch(workers);
+		if (workers->always || in_a_row >= QUEUED_IN_A_ROW || !is_short(&worker->buffer)) {
+			hand_over(workers);
+			in_a_row = 0;
+		}
+		fuse_session_process_buf(workers->session, &worker->buffer);
+		nobody = 0;
+	} while (atomic_compare_exchange_strong(&workers->readers, &nobody, 1));
+	return true;
+}
+
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	while (serve(worker) && be_spare(worker))
+		;
+	return NULL;
+}
+
+/* Sees that no request keeps all others from being taken. */
+static void *watch(void *arg)
+{
+	struct workers *workers = arg;
+	unsigned long taken = 0, quiet = 0;
+
+	while (!workers->over) {
+		nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL);
+		unsigned long before = taken;
+		taken = atomic_load(&workers->taken);
+		bool idle = taken == before;
+		if (idle && !atomic_load(&workers->readers))
+			hand_over(workers);
+		quiet = idle ? quiet + 1 : 0;
+		if (quiet < QUIET_TICKS || !atomic_load(&workers->readers))
+			continue;
+		atomic_store(&workers->watched, false);
+		/* one that came just now has not seen that */
+		if (atomic_load(&workers->taken) != taken && !atomic_exchange(&workers->watched, true))
+			continue;
+		while (!workers->over && sem_wait(&workers->watch_wanted))
+			;
+		quiet = 0;
+	}
+	return NULL;
+}
+
+/* Until the session ends by itself or by a signal; those are let in only while it waits, so that none is missed. */
+static void wait_for_end(struct workers *workers)
+{
+	struct pollfd event = {.fd = workers->over_event, .events = POLLIN};
+	sigset_t ending, before;
+
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGTERM);
+	sigaddset(&ending, SIGINT);
+	sigaddset(&ending, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &ending, &before);
+	while (!fuse_session_exited(workers->session) && ppoll(&event, 1, NULL, &before) <= 0)
+		;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void end_workers(struct workers *workers)
+{
+	pthread_mutex_lock(&workers->lock);
+	workers->over = true;
+	for (struct worker *worker = workers->all; worker; worker = worker->next) {
+		pthread_cancel(worker->thread);
+		sem_post(&worker->wanted);
+	}
+	pthread_mutex_unlock(&workers->lock);
+	/* nobody is added any more, and nobody leaves the list */
+	while (workers->all) {
+		struct worker *worker = workers->all;
+		workers->all = worker->next;
+		join_worker(worker);
+	}
+	join_worker(workers->gone);
+}
+
+int workers_run(struct fuse_session *session, bool always)
+{
+	struct workers workers = {.session = session, .always = always, .watched = true, .lock = PTHREAD_MUTEX_INITIALIZER};
+	pthread_t watcher;
+
+	workers.over_event = eventfd(0, EFD_CLOEXEC);
+	if (workers.over_event < 0)
+		return -errno;
+	sem_init(&workers.watch_wanted, 0, 0);
+	int error = start_thread(&watcher, watch, &workers);
+	if (!error) {
+		error = hand_over(&workers);
+		if (!error)
+			wait_for_end(&workers);
+		end_workers(&workers);
+		sem_post(&workers.watch_wanted);
+		pthread_join(watcher, NULL);
+	}
+	sem_destroy(&workers.watch_wanted);
+	pthread_mutex_destroy(&workers.lock);
+	close(workers.over_event);
+	return error ? error : workers.error;
+}
