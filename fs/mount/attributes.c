@@ -106,18 +106,19 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mount *mount = mount_of(req);
 	struct node *node = node_of(mount, ino);
-	struct gate_caller caller = caller_of(req);
-	struct admission admission = {.mount = mount};
+	struct gate_caller anybody = {.tid = 0};
+	struct admission admission;
 	struct stat attributes;
 	double timeout = 0;
 	int error;
 
+	admission_none(mount, &admission);
 	{
 		AS_CALLER(req);
 		/* a real directory is answered at once: the kernel may ask with that directory's lock held */
 		bool directory = S_ISDIR(node->type) && !node->promise;
 		if (directory)
-			admit(mount, node, NULL, &caller, GATE_LOOK, &admission); /* for the time-out alone */
+			admit(mount, node, NULL, &anybody, GATE_LOOK, &admission); /* for the time-out alone, which is the same for all */
 		error = directory || fi ? node_stat(mount, node, &attributes) : file_attributes(req, node, &admission, &attributes);
 		if (!error)
 			timeout = attribute_timeout(node, &admission);
@@ -179,7 +180,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct mount *mount = mount_of(req);
 	struct node *node = node_of(mount, ino);
-	struct admission admission = {.mount = mount};
+	struct admission admission;
 	char target[PATH_MAX];
 	int error;
 

@@ -103,7 +103,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mount *mount = mount_of(req);
 	struct node *node = node_of(mount, ino);
-	struct admission admission = {.mount = mount};
+	struct admission admission;
 	struct handle *handle = NULL;
 	int error;
 

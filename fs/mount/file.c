@@ -207,7 +207,7 @@ static void open_for_reading(fuse_req_t req, struct node *node, int flags)
 {
 	struct mount *mount = mount_of(req);
 	struct gate_caller caller = caller_of(req);
-	struct admission admission = {.mount = mount};
+	struct admission admission;
 	struct gate_sealed *sealed = NULL;
 	struct handle *handle = NULL;
 	size_t index = 0;

@@ -71,12 +71,12 @@ static int real_entry(struct mount *mount, struct node *parent, const char *name
 	return error;
 }
 
-int entry_made(struct mount *mount, struct node *parent, const char *name, struct fuse_entry_param *entry)
+int entry_made(struct mount *mount, struct node *parent, const char *name, int fd, struct fuse_entry_param *entry)
 {
 	struct stat attributes;
 	struct timespec born;
 
-	int error = attributes_of(mount, parent, name, &attributes, &born);
+	int error = fd < 0 ? attributes_of(mount, parent, name, &attributes, &born) : node_attributes(fd, "", &attributes, &born);
 	if (!error)
 		error = real_entry(mount, parent, name, &attributes, &born, 0, 0, entry);
 	struct gate_checkpoint *checkpoint = error ? NULL : node_checkpoint(&mount->nodes, node_of(mount, entry->ino));

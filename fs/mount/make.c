@@ -31,7 +31,7 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent_number, const char *name, mode_t
 		if (!error && mkdirat(parent->directory, name, mode))
 			error = -errno;
 		if (!error)
-			error = entry_made(mount, parent, name, &entry);
+			error = entry_made(mount, parent, name, -1, &entry);
 		spot_end(&spot);
 	}
 	reply_made(req, error, &entry);
@@ -56,7 +56,7 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent_number, const char *name, mode_t
 		if (!error && mknodat(parent->directory, name, mode, rdev))
 			error = -errno;
 		if (!error)
-			error = entry_made(mount, parent, name, &entry);
+			error = entry_made(mount, parent, name, -1, &entry);
 		spot_end(&spot);
 	}
 	reply_made(req, error, &entry);
@@ -77,7 +77,7 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent_number, co
 		if (!error && symlinkat(target, parent->directory, name))
 			error = -errno;
 		if (!error)
-			error = entry_made(mount, parent, name, &entry);
+			error = entry_made(mount, parent, name, -1, &entry);
 		spot_end(&spot);
 	}
 	reply_made(req, error, &entry);
@@ -110,7 +110,7 @@ static int create_file(struct mount *mount, struct node *parent, const char *nam
 	if (!error && confirmed)
 		error = confirm_made(mount, spot, handle->fd, flags);
 	if (!error)
-		error = entry_made(mount, parent, name, entry);
+		error = entry_made(mount, parent, name, handle->fd, entry);
 	if (error) {
 		handle_free(mount, handle);
 		return error;
@@ -200,7 +200,7 @@ void op_link(fuse_req_t req, fuse_ino_t number, fuse_ino_t parent_number, const 
 		if (!error)
 			error = make_link(mount, node, parent, name);
 		if (!error)
-			error = entry_made(mount, parent, name, &entry);
+			error = entry_made(mount, parent, name, -1, &entry);
 		spot_end(&spot);
 	}
 	reply_made(req, error, &entry);

@@ -6,6 +6,7 @@
 #include <fuse3/fuse_lowlevel.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "sealfs/creds.h"
 #include "sealfs/gate.h"
@@ -104,6 +105,15 @@ struct admission {
 int admit(struct mount *mount, struct node *node, const char *name, const struct gate_caller *caller, enum gate_want want,
 	  struct admission *admission);
 void admission_end(struct admission *admission);
+/* Nothing admitted as yet; admission_end() does nothing. (The path, which is large, stays as it is.) */
+static inline void admission_none(struct mount *mount, struct admission *admission)
+{
+	memset(&admission->view, 0, sizeof(admission->view));
+	admission->mount = mount;
+	admission->live = false;
+	admission->home.checkpoint = NULL;
+	admission->home.path[0] = '\0';
+}
 
 /* Is a file of that name, inside a checkpoint, a live one? */
 bool path_is_live(struct mount *mount, const char *path);
@@ -145,8 +155,8 @@ void spot_end(struct spot *spot);
 /* ---- lookup.c ---- */
 /* Makes the answer for parent/name as the caller may see it. 0 or -errno; *param.ino 0: a name that is known not to exist. */
 int look_up(struct mount *mount, struct node *parent, const char *name, const struct gate_caller *caller, struct fuse_entry_param *entry);
-/* The entry for a name that was just made by the caller. */
-int entry_made(struct mount *mount, struct node *parent, const char *name, struct fuse_entry_param *entry);
+/* The entry for a name that was just made by the caller; `fd` is open on it, or -1. */
+int entry_made(struct mount *mount, struct node *parent, const char *name, int fd, struct fuse_entry_param *entry);
 
 /* ---- attributes.c ---- */
 /* What a promise is shown with. */

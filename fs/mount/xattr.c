@@ -176,20 +176,50 @@ static bool may_pass(struct mount *mount, struct node *node, const struct gate_c
 	return passes;
 }
 
+/*
+ * A duplicate of a descriptor that is open on the node, or -1. By it the kernel's question for security.capability before the first write to each new file costs no
+ * walk of its path. Of a network file system, closing the duplicate would write back what is in its cache, and take the error away from the writer.
+ */
+static int copy_of_open(struct mount *mount, struct node *node)
+{
+	int fd = -1;
+
+	if (mount->remote)
+		return fd;
+	pthread_mutex_lock(&mount->nodes.lock);
+	if (node->handles)
+		fd = fcntl(node->handles->fd, F_DUPFD_CLOEXEC, 0);
+	pthread_mutex_unlock(&mount->nodes.lock);
+	return fd;
+}
+
+static ssize_t value_by_path(const char *path, const char *name, char *value, size_t room)
+{
+	ssize_t length = name ? getxattr(path, name, value, room) : listxattr(path, value, room);
+	return length < 0 ? -errno : length;
+}
+
+static ssize_t value_by_descriptor(int fd, const char *name, char *value, size_t room)
+{
+	ssize_t length = name ? fgetxattr(fd, name, value, room) : flistxattr(fd, value, room);
+	return length < 0 ? -errno : length;
+}
+
 /* `name` NULL: the list of names; with `hide` without those that are content. *value is allocated. */
 static int read_attribute(struct mount *mount, struct node *node, const char *name, size_t size, bool hide, char **value, ssize_t *length)
 {
 	size_t room = hide ? XATTR_LIST_MAX : size;
 	char path[64];
-	int fd;
 
 	if (room && !(*value = malloc(room)))
 		return -ENOMEM;
-	int error = reach(mount, node, &fd, path);
+	int fd = copy_of_open(mount, node);
+	bool open = fd >= 0;
+	int error = open ? 0 : reach(mount, node, &fd, path);
 	if (error)
 		return error;
-	*length = name ? getxattr(path, name, *value, room) : listxattr(path, *value, room);
-	error = *length < 0 ? -errno : 0;
+	*length = open ? value_by_descriptor(fd, name, *value, room) : value_by_path(path, name, *value, room);
+	error = *length < 0 ? (int)*length : 0;
 	close(fd);
 	if (!error && hide)
 		*length = without_content(*value, *length);
@@ -201,12 +231,13 @@ static void answer_attribute(fuse_req_t req, fuse_ino_t ino, const char *name, s
 	struct mount *mount = mount_of(req);
 	struct node *node = node_of(mount, ino);
 	struct gate_caller caller = caller_of(req);
-	struct admission admission = {.mount = mount};
+	struct admission admission;
 	bool directory = S_ISDIR(node->type) && !node->promise, hide = false;
 	ssize_t length = 0;
 	char *value = NULL;
 	int error = 0;
 
+	admission_none(mount, &admission);
 	{
 		AS_CALLER(req);
 		/* directories show themselves to everybody at once: `ls -l` of what is above them must not wait */
