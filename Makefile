@@ -63,6 +63,7 @@ $(BUILD)/%.a:
 $(UNIT_BIN) $(FAULT_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libsealtuner.a $(BUILD)/libsealctl.a $(BUILD)/libgate.a $(BUILD)/libseal.a
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+$(BUILD)/tests/fault/test_stale_caches: $(BUILD)/tests/sim/memory_store.o
 $(HELPER_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libseal.a
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)

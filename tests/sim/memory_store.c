@@ -26,10 +26,11 @@ struct memory_lock {
 };
 
 struct memory_inode {
+	struct memory_server *server;
 	uint64_t number;
 	mode_t mode;
 	unsigned int links, references;
-	uint64_t change; /* as NFSv4's attribute: another after each change */
+	uint64_t change; /* as NFSv4's attribute: another after each change; with a coarse clock the tick of the last one */
 	char *data;
 	size_t size;
 	struct memory_entry *entries;
@@ -40,6 +41,8 @@ struct memory_inode {
 struct memory_server {
 	struct memory_inode *root;
 	uint64_t next_number, now_ns;
+	bool coarse;
+	uint64_t tick;
 };
 
 struct memory_file {
@@ -81,10 +84,16 @@ static struct memory_inode *inode_new(struct memory_server *server, mode_t mode)
 
 	if (!inode)
 		abort();
+	inode->server = server;
 	inode->number = ++server->next_number;
 	inode->mode = mode;
-	inode->change = 1;
+	inode->change = server->tick;
 	return inode;
+}
+
+static void inode_changed(struct memory_inode *inode)
+{
+	inode->change = inode->server->coarse ? inode->server->tick : inode->change + 1;
 }
 
 static void inode_put(struct memory_inode *inode)
@@ -119,10 +128,10 @@ static void entry_add(struct memory_inode *directory, const char *name, struct m
 	memcpy(entry->name, name, size);
 	entry->inode = inode;
 	inode->links++;
-	inode->change++;
+	inode_changed(inode);
 	if (S_ISDIR(inode->mode))
 		inode->parent = directory;
-	directory->change++;
+	inode_changed(directory);
 	HASH_ADD_KEYPTR(hh, directory->entries, entry->name, size - 1, entry);
 }
 
@@ -132,9 +141,9 @@ static void entry_delete(struct memory_inode *directory, struct memory_entry *en
 
 	HASH_DEL(directory->entries, entry);
 	free(entry);
-	directory->change++;
+	inode_changed(directory);
 	inode->links--;
-	inode->change++;
+	inode_changed(inode);
 	inode_put(inode);
 }
 
@@ -144,6 +153,7 @@ struct memory_server *memory_server_new(void)
 
 	if (!server)
 		return NULL;
+	server->tick = 1;
 	server->root = inode_new(server, S_IFDIR | 0755);
 	server->root->links = 1;
 	return server;
@@ -172,6 +182,16 @@ void memory_server_free(struct memory_server *server)
 void memory_server_pass(struct memory_server *server, uint64_t ns)
 {
 	server->now_ns += ns;
+}
+
+void memory_server_be_coarse(struct memory_server *server)
+{
+	server->coarse = true;
+}
+
+void memory_server_tick(struct memory_server *server)
+{
+	server->tick++;
 }
 
 /* ---- what a client knows ---- */
@@ -268,24 +288,34 @@ static void remember(struct memory_client *client, const struct memory_inode *di
 	dentry->change = known_of(client, directory)->change;
 }
 
-/* The name as this client has it; NULL: missing. */
-static struct memory_inode *lookup(struct memory_client *client, struct memory_inode *directory, const char *name)
+static int lookup_anew(struct memory_client *client, struct memory_inode *directory, const char *name, struct memory_inode **out)
 {
 	struct memory_entry *entry;
 
-	if (client->caches) {
-		struct memory_dentry *dentry = dentry_of(client, directory, name);
-
-		if (dentry->change && revalidate(client, directory, false)->change == dentry->change)
-			return dentry->inode;
-	}
 	client->requests++;
+	if (!directory->links)
+		return -ESTALE;
 	fetched(client, directory);
 	entry = entry_find(directory, name);
 	if (entry)
 		fetched(client, entry->inode);
 	remember(client, directory, name, entry ? entry->inode : NULL);
-	return entry ? entry->inode : NULL;
+	*out = entry ? entry->inode : NULL;
+	return entry ? 0 : -ENOENT;
+}
+
+/* The name as this client has it. */
+static int lookup(struct memory_client *client, struct memory_inode *directory, const char *name, struct memory_inode **out)
+{
+	if (client->caches) {
+		struct memory_dentry *dentry = dentry_of(client, directory, name);
+
+		if (dentry->change && revalidate(client, directory, false)->change == dentry->change) {
+			*out = dentry->inode;
+			return *out ? 0 : -ENOENT;
+		}
+	}
+	return lookup_anew(client, directory, name, out);
 }
 
 /* A change of this client's own. */
@@ -335,6 +365,7 @@ static int walk(struct memory_client *client, int dirfd, const char *path, struc
 	*directory = file->inode;
 	for (;;) {
 		size_t size = strcspn(path, "/");
+		int rc;
 
 		if (size > NAME_MAX)
 			return -ENAMETOOLONG;
@@ -349,9 +380,9 @@ static int walk(struct memory_client *client, int dirfd, const char *path, struc
 			continue;
 		if (!S_ISDIR((*directory)->mode))
 			return -ENOTDIR;
-		*directory = lookup(client, *directory, last);
-		if (!*directory)
-			return -ENOENT;
+		rc = lookup(client, *directory, last, directory);
+		if (rc < 0)
+			return rc;
 	}
 }
 
@@ -398,16 +429,17 @@ static int memory_openat(void *ctx, int dirfd, const char *path, int flags, mode
 		changed(client, directory, name, inode);
 		return file_add(client, inode, flags);
 	}
-	inode = lookup(client, directory, name);
-	if (!inode)
-		return -ENOENT;
+	rc = lookup(client, directory, name, &inode);
+	if (rc < 0)
+		return rc;
 	if (flags & O_DIRECTORY && !S_ISDIR(inode->mode))
 		return -ENOTDIR;
 	/* a regular file's content and attributes are fetched anew when it is opened; of a directory all is believed */
 	if (!(flags & O_PATH) && S_ISREG(inode->mode)) {
 		client->requests++;
-		if (!inode->links)
-			return -ESTALE;
+		/* of what is no more the name is looked up once more, as the kernel does */
+		if (!inode->links && (rc = lookup_anew(client, directory, name, &inode)) < 0)
+			return rc;
 		fetched(client, inode);
 	}
 	return file_add(client, inode, flags);
@@ -500,7 +532,7 @@ static ssize_t memory_pwrite(void *ctx, int fd, const void *buf, size_t size, of
 		inode->size = end;
 	}
 	memcpy(inode->data + offset, buf, size);
-	inode->change++;
+	inode_changed(inode);
 	fetched(client, inode);
 	return (ssize_t)size;
 }
@@ -529,9 +561,15 @@ static int memory_statx(void *ctx, int dirfd, const char *path, int flags, unsig
 		return rc;
 	if (name[0] && !S_ISDIR(directory->mode))
 		return -ENOTDIR;
-	inode = name[0] ? lookup(client, directory, name) : directory;
-	if (!inode)
-		return -ENOENT;
+	inode = directory;
+	if (name[0] && (rc = lookup(client, directory, name, &inode)) < 0)
+		return rc;
+	if (!inode->links && flags & AT_STATX_FORCE_SYNC) {
+		client->requests++;
+		rc = name[0] ? lookup_anew(client, directory, name, &inode) : -ESTALE;
+		if (rc < 0)
+			return rc;
+	}
 	*out = revalidate(client, inode, flags & AT_STATX_FORCE_SYNC)->attributes;
 	return 0;
 }
@@ -759,7 +797,24 @@ static int memory_fchmod(void *ctx, int fd, mode_t mode)
 		return -EBADF;
 	client->requests++;
 	file->inode->mode = (file->inode->mode & S_IFMT) | (mode & 07777);
-	file->inode->change++;
+	inode_changed(file->inode);
+	fetched(client, file->inode);
+	return 0;
+}
+
+/* Whoever waits for the clock's next tick first has waited. */
+static int memory_touch(void *ctx, int fd)
+{
+	CALL(MEMORY_TOUCH);
+	struct memory_file *file = file_of(client, fd);
+
+	if (!file)
+		return -EBADF;
+	client->requests++;
+	if (!file->inode->links)
+		return -ESTALE;
+	memory_server_tick(client->server);
+	inode_changed(file->inode);
 	fetched(client, file->inode);
 	return 0;
 }
@@ -781,6 +836,7 @@ static const struct store_ops memory_ops = {
 	.lock = memory_lock,
 	.lock_probe = memory_lock_probe,
 	.fchmod = memory_fchmod,
+	.touch = memory_touch,
 };
 
 struct memory_client *memory_client_new(struct memory_server *server, bool caches)

@@ -7,7 +7,7 @@
  * its own); attributes likewise; a listing until the directory is known to have changed; content until the file is opened anew. Without, each
  * operation asks the server. Locks are open-file-description locks, granted or refused, and taken away by memory_client_vanish().
  *
- * No threads. Symlinks, permissions and times (but for a count of changes) are left out.
+ * No threads. Symlinks, permissions and times (but for a count of changes) are left out. What is no more gives ESTALE, after the name was looked up once more.
  */
 #ifndef TESTS_MEMORY_STORE_H
 #define TESTS_MEMORY_STORE_H
@@ -33,6 +33,7 @@ enum memory_call {
 	MEMORY_LOCK,
 	MEMORY_PROBE,
 	MEMORY_FCHMOD,
+	MEMORY_TOUCH,
 	MEMORY_CALLS,
 };
 
@@ -55,6 +56,11 @@ struct memory_server *memory_server_new(void);
 void memory_server_free(struct memory_server *server);
 /* The server's clock, which starts at 0: caches grow old by it. */
 void memory_server_pass(struct memory_server *server, uint64_t ns);
+
+/* From now on a change shows only as the tick of the server's clock in which it was made, as with NFSv3: of two in one tick a client that has seen the first
+ * does not notice the second. */
+void memory_server_be_coarse(struct memory_server *server);
+void memory_server_tick(struct memory_server *server);
 
 /* The root is open in `store`. */
 struct memory_client *memory_client_new(struct memory_server *server, bool caches);
