@@ -234,12 +234,15 @@ static int open_path(struct mount *mount, struct node *node)
 	return fd >= 0 ? fd : error ? error : -ESTALE;
 }
 
+#define SET_SOMETHING (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW)
+
 static int set_owner_and_mode(int fd, const struct stat *attr, int to_set)
 {
 	char path[64];
 
 	magic_path(fd, path);
-	if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) {
+	/* to change nothing is how the kernel asks for what a change of the content or of the owner does to the set-id bits, and chown(-1, -1) does it */
+	if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) || !(to_set & SET_SOMETHING)) {
 		uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
 		gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
 		if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH))
