@@ -32,10 +32,10 @@ def check(result):
     return result
 
 
-def outcome(function, *arguments):
+def outcome(function, *arguments, **more):
     """The value, or the name of the errno."""
     try:
-        return function(*arguments)
+        return function(*arguments, **more)
     except OSError as problem:
         return errno.errorcode.get(problem.errno, problem.errno)
 
@@ -989,6 +989,9 @@ def prepare(d):
 
 def run(top, only=None):
     """{name: outcome} of all operations, each in a directory of its own below `top`."""
+    import posix_after  # which add theirs
+    import posix_errors
+    assert posix_after and posix_errors
     outcomes = {}
     for name, function in OPERATIONS.items():
         if only and name not in only:
@@ -1006,7 +1009,7 @@ def run(top, only=None):
 def line_of(problem):
     trace, line = problem.__traceback__, 0
     while trace:
-        if trace.tb_frame.f_code.co_filename.endswith("posix_ops.py"):
+        if os.path.basename(trace.tb_frame.f_code.co_filename).startswith("posix_"):
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
