@@ -454,6 +454,16 @@ def xattrs(d):
 
 
 @operation
+def xattrs_of_symlinks(d):
+    os.symlink("nowhere", d + "/dangling")
+    return [(outcome(os.listxattr, d + name, follow_symlinks=False), outcome(os.getxattr, d + name, "user.x", follow_symlinks=False),
+             outcome(os.getxattr, d + name, "security.selinux", follow_symlinks=False), outcome(os.getxattr, d + name, "trusted.x", follow_symlinks=False),
+             outcome(os.setxattr, d + name, "user.x", b"1", follow_symlinks=False), outcome(os.setxattr, d + name, "trusted.x", b"1", follow_symlinks=False),
+             outcome(os.getxattr, d + name, "trusted.x", follow_symlinks=False), outcome(os.removexattr, d + name, "trusted.x", follow_symlinks=False),
+             outcome(os.removexattr, d + name, "user.x", follow_symlinks=False)) for name in ("/link", "/dangling")]
+
+
+@operation
 def access(d):
     os.chmod(d + "/file", 0o500)
     return [os.access(d + "/file", how) for how in (os.F_OK, os.R_OK, os.X_OK)], os.access(d + "/no", os.F_OK)

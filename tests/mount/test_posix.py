@@ -91,6 +91,26 @@ class Otherwise(Places):
         self.own_open_checkpoint()
 
 
+@in_modes(ROOT)
+class Descriptors(SealfsTest):
+    def test_attributes_of_a_symlink_hold_nothing_open(self):
+        """ls -l asks for them."""
+        running = self.mount()
+        agent = self.agent("parent")
+        agent("os.mkdir(d); os.symlink('x', d + '/l')", d=self.point + "/p")
+        agent("[os.listxattr(d + '/l', follow_symlinks=False) for _ in range(3)]")
+        before = running.descriptors()
+        agent("""
+            for _ in range(50):
+                os.listxattr(d + '/l', follow_symlinks=False)
+                try:
+                    os.getxattr(d + '/l', 'security.selinux', follow_symlinks=False)
+                except OSError:
+                    pass
+            """)
+        self.assertLess(running.descriptors(), before + 10)
+
+
 @in_modes(DAEMON)
 class Above(Surface):
     def test_above_the_checkpoints(self):
