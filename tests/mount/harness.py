@@ -40,6 +40,8 @@ TOKEN = os.environ.get("SEALFS_TEST_TOKEN") or "t%d" % os.getpid()
 # How long anything may take that should happen soon, in seconds. Slow machines and valgrind multiply it.
 SLOWNESS = float(os.environ.get("SEALFS_TEST_SLOWNESS", "1"))
 PATIENCE = 20 * SLOWNESS
+# As `make conformance` runs it: more of the same.
+LONG = bool(os.environ.get("SEALFS_CONFORMANCE"))
 PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
 NOBODY = 65534
 SKIP = 77
@@ -140,6 +142,11 @@ def marked_processes():
                 if mark in file.read().split(b"\0"):
                     found.append(int(name))
     return found
+
+
+def counted(text):
+    """A line that tests/run shows of a test that went well."""
+    print("count: " + text, flush=True)
 
 
 # ---------------------------------------------------------------- mount table
