@@ -1,5 +1,6 @@
 # make            build sealfs, sealctl, sealtuner
 # make check      install what the tests need (Debian, as root), build, run unit and mount tests
+# make conformance  the long form of the tests by others' programs: fsx's million operations, fio, stress-ng, git, SQLite, tar, rsync (an hour)
 # make check-nfs  tests between machines, over real NFS, in a guest that needs root but no KVM (tests/nfs/README)
 # make check-exports  some of them with the export on ext4, xfs, btrfs and overlay (tests/exports/run); EXPORTS="-f xfs …": arguments
 # make check-model  spin searches all states of the protocol (tests/model)
@@ -91,9 +92,13 @@ test-programs: $(PROGRAMS) $(UNIT_BIN) $(FAULT_BIN) $(HELPER_BIN) $(SIM_BIN) $(F
 deps:
 	$(Q)tests/install-deps build test
 check:
-	$(Q)tests/install-deps build test
+	$(Q)tests/install-deps build test conformance
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) test-programs
 	$(Q)BUILD=$(BUILD) tests/run
+conformance:
+	$(Q)tests/install-deps build test conformance
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD) test-programs
+	$(Q)SEALFS_CONFORMANCE=1 BUILD=$(BUILD) tests/run mount/test_fsx mount/test_conformance mount/test_posix mount/test_permissions
 # 77: this machine can not do it, and that was said
 check-nfs:
 	$(Q)tests/install-deps build nfs
@@ -149,6 +154,6 @@ clean:
 	rm -rf $(BUILD)
 
 FORCE:
-.PHONY: all deps check check-nfs check-exports check-model sim fuzz fuzz-programs bench bench-nas bench-handoff demo install clean test-programs FORCE
+.PHONY: all deps check conformance check-nfs check-exports check-model sim fuzz fuzz-programs bench bench-nas bench-handoff demo install clean test-programs FORCE
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
