@@ -254,6 +254,24 @@ static void steps_lead_to_neighbours(void **state)
 	space_free(space);
 }
 
+static void no_step_up_is_lost_to_what_is_at_its_end(void **state)
+{
+	struct space *space = parse("{\"n\": {\"_type\": \"randint\", \"_value\": [0, 11]}, \"m\": {\"_type\": \"choice\", \"_value\": [1, 2]}}");
+	json_t *now = json_loads("{\"n\": 0, \"m\": 2}", 0, NULL);
+	struct rng rng;
+
+	rng_seed(&rng, 9, 1);
+	for (int i = 1; i <= 4; i++) {
+		json_t *next = space_step(space, &rng, now, 5, 0.2, true);
+
+		assert_int_equal(json_integer_value(json_object_get(next, "n")), i < 2 ? 5 : 10);
+		json_decref(now);
+		now = next;
+	}
+	json_decref(now);
+	space_free(space);
+}
+
 /* The neighbours that NNI's PBT tuner computes, for factor 0.2 and no resampling. */
 static void perturbation_is_that_of_nni(void **state)
 {
@@ -335,6 +353,7 @@ int main(void)
 		cmocka_unit_test(mutation_changes_one_parameter_and_stays_in_the_space),
 		cmocka_unit_test(what_has_one_value_is_left_alone),
 		cmocka_unit_test(steps_lead_to_neighbours),
+		cmocka_unit_test(no_step_up_is_lost_to_what_is_at_its_end),
 		cmocka_unit_test(perturbation_is_that_of_nni),
 		cmocka_unit_test(resampling_has_its_probability),
 	};

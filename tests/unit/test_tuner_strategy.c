@@ -201,12 +201,45 @@ static void morphism_gives_the_best_its_neighbours(void **state)
 
 	open_strategy(&tuner, "morphism", 1, 1, "\"neighbours\": 3, \"morphisms\": 1");
 	for (int i = 0; i < 10; i++) {
-		static const int parents[] = {-1, 0, 0, 0, 2, 2, 2, 2, 2, 2};
-		static const double values[] = {1, 2, 5, 3, 4, 4, 4, 4, 4, 4};
+		/* the second step has come to nothing better than its parent: the best of it goes on nevertheless, the parent trained further is among it */
+		static const int parents[] = {-1, 0, 0, 0, 2, 2, 2, 6, 6, 6};
+		static const double values[] = {1, 2, 5, 3, 3, 3, 4, 4, 4, 4};
+		struct trial *trial = tuner_ask(&tuner);
+
+		assert_true(trial->parent == (parents[i] < 0 ? TRIAL_NONE : (size_t)parents[i]));
+		if (i > 0)
+			assert_int_equal(json_equal((json_t *)trial->parameters, (json_t *)tuner.experiment.trials[parents[i]]->parameters), i % 3 == 0);
+		tuner_tell(&tuner, trial->id, values[i]);
+	}
+	tuner_close(&tuner);
+}
+
+static void morphism_with_one_neighbour_keeps_the_better_one(void **state)
+{
+	struct tuner tuner;
+
+	open_strategy(&tuner, "morphism", 1, 1, "\"neighbours\": 1");
+	for (int i = 0; i < 5; i++) {
+		static const int parents[] = {-1, 0, 1, 1, 3};
+		static const double values[] = {1, 2, 1, 3, 1};
 		struct trial *trial = tuner_ask(&tuner);
 
 		assert_true(trial->parent == (parents[i] < 0 ? TRIAL_NONE : (size_t)parents[i]));
 		tuner_tell(&tuner, trial->id, values[i]);
+	}
+	tuner_close(&tuner);
+}
+
+/* Nothing is told: whoever asks gets something nevertheless, and no step is cut short for that. */
+static void morphism_goes_on_without_results(void **state)
+{
+	struct tuner tuner;
+
+	open_strategy(&tuner, "morphism", 1, 1, "\"neighbours\": 3");
+	for (int i = 0; i < 10; i++) {
+		static const int parents[] = {-1, 0, 0, 0, 3, 3, 3, 6, 6, 6};
+
+		assert_true(tuner_ask(&tuner)->parent == (parents[i] < 0 ? TRIAL_NONE : (size_t)parents[i]));
 	}
 	tuner_close(&tuner);
 }
@@ -294,6 +327,8 @@ int main(void)
 		cmocka_unit_test(no_strategy_waits_or_chooses_what_has_failed),
 		cmocka_unit_test(evolution_forgets_by_age_and_changes_one_parameter),
 		cmocka_unit_test(morphism_gives_the_best_its_neighbours),
+		cmocka_unit_test(morphism_with_one_neighbour_keeps_the_better_one),
+		cmocka_unit_test(morphism_goes_on_without_results),
 		cmocka_unit_test(pbt_replaces_the_worst_by_the_best),
 		cmocka_unit_test(enas_is_a_chain_with_readers),
 		cmocka_unit_test(darts_takes_turns_and_goes_round_what_has_failed),

@@ -187,6 +187,23 @@ static bool has_order(const struct space_parameter *parameter)
 	return parameter->type != SPACE_CHOICE || parameter->ordered;
 }
 
+static bool is_at_end(const struct space_spot *spot, struct rng *rng, double factor)
+{
+	json_auto_t *value = has_order(spot->parameter) ? stepped(spot, rng, factor, 1) : NULL;
+
+	return value && json_equal(value, value_at(spot));
+}
+
+static void drop_ends(struct spots *spots, struct rng *rng, double factor)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < spots->count; i++)
+		if (!is_at_end(&spots->list[i], rng, factor))
+			spots->list[kept++] = spots->list[i];
+	spots->count = kept;
+}
+
 static int put_step(const struct space_spot *spot, struct rng *rng, double factor, bool grow)
 {
 	int direction = grow || rng_below(rng, 2) ? 1 : -1;
@@ -213,6 +230,9 @@ json_t *space_step(const struct space *space, struct rng *rng, const json_t *ass
 		CLEANUP(spots_free) struct spots spots = {0};
 
 		error = find_spots(space, copy, &spots);
+		/* What can not go up any more does not use a step up. */
+		if (!error && grow)
+			drop_ends(&spots, rng, factor);
 		if (!error && spots.count)
 			error = put_step(&spots.list[rng_below(rng, spots.count)], rng, factor, grow);
 	}
