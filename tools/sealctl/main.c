@@ -1,14 +1,7 @@
 /*
  * sealctl - the command-line companion of sealfs
  */
-#include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "cleanup.h"
-#include "report.h"
-#include "sealctl.h"
+#include "commands.h"
 
 static const struct command commands[] = {
 	{"init", "make a directory an export", cmd_init,
@@ -157,53 +150,9 @@ static const struct command commands[] = {
 	 "  -h, --help   show this help\n"},
 };
 
-#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
-
-static void print_usage(FILE *stream)
-{
-	fputs("Usage: sealctl COMMAND [OPTION]... [ARGUMENT]...\n\n", stream);
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		fprintf(stream, "  %-10s%s\n", commands[i].name, commands[i].summary);
-	fputs("\n'sealctl COMMAND --help' tells more about a command, sealctl(1) about all.\n", stream);
-}
-
-static int run_command(const char *name, int argc, char **argv)
-{
-	AUTO_FREE char *full_name = NULL;
-
-	for (size_t i = 0; i < COMMAND_COUNT; i++) {
-		if (strcmp(commands[i].name, name))
-			continue;
-		if (asprintf(&full_name, "sealctl %s", name) < 0)
-			return EXIT_ERROR;
-		argv[0] = full_name;
-		optind = 0; /* glibc: begin anew with this argv */
-		return commands[i].run(&commands[i], argc, argv);
-	}
-	report_note("there is no command '%s'; 'sealctl --help' lists them", name);
-	return EXIT_USAGE;
-}
-
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+	static const struct program program = {"sealctl", commands, sizeof(commands) / sizeof(commands[0])};
 
-	switch (getopt_long(argc, argv, "+hV", options, NULL)) {
-	case -1:
-		break;
-	case 'h':
-		print_usage(stdout);
-		return EXIT_GOOD;
-	case 'V':
-		puts("sealctl " SEALFS_VERSION);
-		return EXIT_GOOD;
-	default:
-		return EXIT_USAGE;
-	}
-	if (optind >= argc) {
-		print_usage(stderr);
-		return EXIT_USAGE;
-	}
-	return run_command(argv[optind], argc - optind, argv + optind);
+	return commands_main(&program, argc, argv);
 }
