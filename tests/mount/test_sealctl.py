@@ -10,7 +10,7 @@ import re
 import signal
 import time
 
-from harness import ALL_MODES, DAEMON, ROOT, USER, SealfsTest, all_parked, in_modes, main, until
+from harness import ALL_MODES, DAEMON, ROOT, USER, Mount, SealfsTest, all_parked, in_modes, main, until
 
 GOOD, ERROR, USAGE, ABANDONED, TIMED_OUT = 0, 1, 2, 3, 4
 
@@ -195,6 +195,22 @@ class Status(Commands):
         mount.unmount()
         entries = self.json("status", "--json", self.export + "/parent")
         self.assertEqual([(entry["state"], entry["writer"]) for entry in entries], [("sealed", "parent")])
+
+    def test_mount_of_another_user_is_named_when_there_is_no_other(self):
+        if os.geteuid() or self.mode is not USER:
+            self.skipTest("needs a mount without allow_other, and root to be somebody else")
+        self.mount()
+        for command in (["status"], ["status", "--json"], ["stats"], ["stats", "--json"]):
+            result = self.sealctl(*command, uid=0)
+            self.assertEqual(result.status, ERROR, result)
+            self.assertIn("sealctl: cannot show '%s': it is another user's mount" % self.point, result.err)
+            self.assertIn("allow_other", result.err)
+        self.assertEqual(self.ctl("status").err, "")
+        # one that is open to us suffices
+        other = Mount(self, self.export, self.make_dir("mnt-2"), ["allow_other"], uid=0)
+        self.mounted.append(other)
+        for command in ("status", "stats"):
+            self.assertEqual(self.ctl(command, uid=0).err, "")
 
     def test_many_checkpoints_are_all_listed(self):
         """More than one answer of the mount holds."""
@@ -399,6 +415,13 @@ class Doctor(Commands):
     def test_of_nothing(self):
         result = self.sealctl("doctor", self.scratch + "/nowhere")
         self.assertEqual(result.status, ERROR, result)
+
+    def test_of_a_file(self):
+        path = self.scratch + "/file"
+        open(path, "w").close()
+        result = self.sealctl("doctor", path)
+        self.assertEqual((result.status, result.out), (ERROR, ""), result)
+        self.assertIn("cannot examine '%s': it is no directory" % path, result.err)
 
 
 @in_modes(ROOT, DAEMON, USER)

@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cleanup.h"
 #include "doctor.h"
@@ -80,6 +81,19 @@ static int examine(struct target *target, bool json)
 	return status;
 }
 
+/* An export to be, that is. */
+static int must_be_directory(const char *path, char **why)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return 0;
+	*why = strdup("it is no directory; name the export's directory, or a mount point");
+	return -ENOTDIR;
+}
+
 /* A directory that is not an export yet is examined as one to be; a config that cannot be read is a line of the report.
  */
 static int examine_path(const char *path, bool json)
@@ -90,7 +104,7 @@ static int examine_path(const char *path, bool json)
 
 	if (!error && target.kind == TARGET_NONE) {
 		target.root = realpath(path, NULL);
-		error = target.root ? 0 : -errno;
+		error = target.root ? must_be_directory(target.root, &why) : -errno;
 	} else if (!error && target.kind == TARGET_MOUNT) {
 		error = target_connect(&target, &why);
 	}

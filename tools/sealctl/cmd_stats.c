@@ -6,7 +6,7 @@
 #include "report.h"
 #include "target.h"
 
-static int ask(json_t *rows, struct target *target)
+static int ask(void *rows, struct target *target)
 {
 	json_t *reply = NULL;
 	int result = target_call(target, &(struct call){.op = SEALFS_CALL_STATS}, &reply);
@@ -30,41 +30,6 @@ static int ask_path(json_t *rows, const char *path)
 	if (target.kind != TARGET_MOUNT)
 		return report_failure("show", path, -EINVAL, "it is not in a sealfs mount; only a mount counts what it does");
 	return ask(rows, &target);
-}
-
-static int ask_mount(json_t *rows, const struct mount_table *mounts, const struct mount_entry *entry)
-{
-	CLEANUP(target_free) struct target target = TARGET_INIT;
-	AUTO_FREE char *why = NULL;
-	int error = target_of_mount(mounts, entry, &target);
-
-	if (!error)
-		error = target_connect(&target, &why);
-	if (error == -EACCES) /* another user's mount */
-		return EXIT_GOOD;
-	return error ? report_failure("show", entry->point, error, why) : ask(rows, &target);
-}
-
-static int ask_all(json_t *rows)
-{
-	CLEANUP(mount_table_free) struct mount_table mounts = {0};
-	int error = target_mounts(&mounts), status = EXIT_GOOD;
-	bool any = false;
-
-	if (error)
-		return report_failure("read", "/proc/self/mountinfo", error, NULL);
-	for (size_t i = 0; i < mounts.count; i++) {
-		const struct mount_entry *entry = &mounts.entries[i];
-
-		/* a bind mount is the same mount once more */
-		if (!mount_entry_is_sealfs(entry) || strcmp(entry->root, "/") != 0)
-			continue;
-		any = true;
-		status = report_worse(status, ask_mount(rows, &mounts, entry));
-	}
-	if (!any)
-		report_note("there is no sealfs mount here");
-	return status;
 }
 
 static void print_row(const json_t *row)
@@ -103,7 +68,7 @@ int cmd_stats(const struct command *self, int argc, char **argv)
 		json = true;
 	}
 	if (optind == argc)
-		status = ask_all(rows);
+		status = target_each_mount("show", "there is no sealfs mount here", ask, rows);
 	for (int at = optind; at < argc; at++)
 		status = report_worse(status, ask_path(rows, argv[at]));
 	if (json)

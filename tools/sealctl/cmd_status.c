@@ -38,7 +38,7 @@ static int add_rows(json_t *rows, const struct target *target, json_t *reply, co
 	return error;
 }
 
-static int ask(json_t *rows, struct target *target)
+static int ask(void *rows, struct target *target)
 {
 	bool all = path_depth(target->path) < target->depth;
 	AUTO_FREE char *above = escape_text(all ? target->path : "");
@@ -63,44 +63,6 @@ static int ask_path(json_t *rows, const char *path)
 	if (path_depth(target.path) >= target.depth && target_check_depth(&target, &why))
 		return report_failure("show", path, -EINVAL, why);
 	return ask(rows, &target);
-}
-
-/* A bind mount shows what the mount itself shows already. */
-static bool is_whole(const struct mount_entry *entry)
-{
-	return mount_entry_is_sealfs(entry) && !strcmp(entry->root, "/");
-}
-
-static int ask_mount(json_t *rows, const struct mount_table *mounts, const struct mount_entry *entry)
-{
-	CLEANUP(target_free) struct target target = TARGET_INIT;
-	AUTO_FREE char *why = NULL;
-	int error = target_of_mount(mounts, entry, &target);
-
-	if (!error)
-		error = target_connect(&target, &why);
-	if (error == -EACCES) /* another user's mount */
-		return EXIT_GOOD;
-	return error ? report_failure("show", entry->point, error, why) : ask(rows, &target);
-}
-
-static int ask_all(json_t *rows)
-{
-	CLEANUP(mount_table_free) struct mount_table mounts = {0};
-	int error = target_mounts(&mounts), status = EXIT_GOOD;
-	bool any = false;
-
-	if (error)
-		return report_failure("read", "/proc/self/mountinfo", error, NULL);
-	for (size_t i = 0; i < mounts.count; i++) {
-		if (!is_whole(&mounts.entries[i]))
-			continue;
-		any = true;
-		status = report_worse(status, ask_mount(rows, &mounts, &mounts.entries[i]));
-	}
-	if (!any)
-		report_note("there is no sealfs mount here; name a PATH to look at an export");
-	return status;
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -154,7 +116,7 @@ int cmd_status(const struct command *self, int argc, char **argv)
 		json = true;
 	}
 	if (optind == argc)
-		status = ask_all(rows);
+		status = target_each_mount("show", "there is no sealfs mount here; name a PATH to look at an export", ask, rows);
 	for (int i = optind; i < argc; i++)
 		status = report_worse(status, ask_path(rows, argv[i]));
 	return report_worse(status, print_rows(rows, json));

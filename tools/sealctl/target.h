@@ -65,6 +65,13 @@ int target_load_config(const char *directory, struct config *out, char **why);
  * returned; 0 otherwise. */
 int target_open(const char *verb, const char *given, bool checkpoint, struct target *out);
 
+/*
+ * Hands each sealfs mount of this machine to `each`, which prints its own failures. Other users' mounts are left out, but it is an error, and said, when there are no
+ * others; `none` is said when there is no mount at all. Returns the worst exit status.
+ */
+typedef int target_mount_fn(void *arg, struct target *target);
+int target_each_mount(const char *verb, const char *none, target_mount_fn *each, void *arg);
+
 /* Issues a call on whatever the target is. As call_mount(). */
 int target_call(struct target *target, const struct call *call, json_t **reply);
 
