@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <mntent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,25 @@ static int check_export(const struct options *options, char export_path[PATH_MAX
 	return 0;
 }
 
+/* What lies below would still be served, but nobody could reach it any more, neither who waits there nor sealctl. */
+static bool is_taken(const char *mountpoint)
+{
+	FILE *table = setmntent("/proc/self/mounts", "re");
+	char export_path[PATH_MAX] = "";
+	struct mntent *entry;
+
+	while (table && (entry = getmntent(table)))
+		if (!strcmp(entry->mnt_dir, mountpoint))
+			snprintf(export_path, sizeof(export_path), "%s", strcmp(entry->mnt_type, "fuse.sealfs") ? "" : entry->mnt_fsname);
+	if (table)
+		endmntent(table);
+	if (!export_path[0])
+		return false;
+	log_error("can not mount: on '%s' sealfs has mounted '%s' already; unmount that first ('fusermount3 -u %s', or 'umount %s' as root), or choose another mount point",
+		  mountpoint, export_path, mountpoint, mountpoint);
+	return true;
+}
+
 static int check_mountpoint(const struct options *options, char mountpoint[PATH_MAX])
 {
 	struct stat attributes;
@@ -75,7 +95,7 @@ static int check_mountpoint(const struct options *options, char mountpoint[PATH_
 		log_error("can not mount: the mount point '%s' is not a directory", mountpoint);
 		return -1;
 	}
-	return 0;
+	return is_taken(mountpoint) ? -1 : 0;
 }
 
 static bool is_within(const char *path, const char *directory)

@@ -430,12 +430,18 @@ class First_mount(Starting):
         with open("/proc/%d/io" % self.mounted[0].pid) as file:
             return sum(int(line.split()[1]) for line in file if line.startswith(("rchar", "wchar")))
 
-    def test_two_starts_on_one_mountpoint(self):
-        """The second mounts over the first, or is refused; neither hangs."""
+    def test_second_start_on_a_mountpoint_is_refused_whatever_the_export(self):
         self.mount()
-        result = self.start("-f", "-o", "nonsense", self.export, self.point, patience=PATIENCE)
-        self.assertGreater(result.status, 0)
+        other = self.make_dir("other", 0o755, self.mode.owner)
+        for export in (self.export, other):
+            for flags in ((), ("-f",)):
+                result = self.start(*flags, export, self.point + "/", patience=PATIENCE)
+                self.assertEqual(result.status, 1, result)
+                self.assertIn("on '%s' sealfs has mounted '%s' already" % (self.point, self.export), result.err)
+                self.assertIn("fusermount3 -u %s" % self.point, result.err)
         self.assertEqual(self.agent("x")("os.listdir(d)", d=self.point), [])
+        # the same export elsewhere is another thing
+        self.mount(point=self.make_dir("mnt-2", 0o755, self.mode.owner), name="elsewhere")
 
     def test_read_only(self):
         self.mount()
