@@ -125,8 +125,9 @@ class Running(RunTest):
         self.assertRegex(result.out, r"(?m)^t0012  \d+  from t00\d\d  [\d.]+ s  lr=")
         for name in trials:
             self.assertEqual(self.state(self.dir + "/" + name), "sealed")
-        # there is nothing more to do
-        self.assertEqual(self.launch(12, 3).out, "")
+        again = self.launch(12, 3)
+        self.assertEqual(again.out, "")
+        self.assertRegex(again.err, r"^sealtuner: nothing is left to do in '.*/exp': it has had 12 trials; 'sealtuner best' names the best, .*greater number than 12")
         self.launch(14, 3)
         self.check_all_done(14)
         self.assertEqual(len(self.begun()), 14)

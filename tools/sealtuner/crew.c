@@ -34,6 +34,7 @@ static int begin(struct crew *crew, const struct trial *trial)
 	slot->id = strdup(trial->id);
 	error = slot->id ? launch_start(&crew->launch, trial, &slot->pid) : -ENOMEM;
 	slot->began_ns = call_now_ns();
+	crew->active = true;
 	if (!error)
 		return 0;
 	/* Another launcher was quicker; its lock is watched. */
@@ -193,10 +194,22 @@ static void draw(struct crew *crew)
 
 /* ---- the loop ---- */
 
+/* Of a run that found all done already. */
+static void tell_idle(const struct crew *crew, const struct trial *best)
+{
+	unsigned int asked = crew->experiment->asked;
+
+	report_note("nothing is left to do in '%s': it has had %u trial%s; %s'sealtuner run --trials' with a greater number than %u goes on",
+		    crew->place->shown, asked, asked == 1 ? "" : "s",
+		    best ? "'sealtuner best' names the best, " : "none has a result ('sealtuner status' says why), ", asked);
+}
+
 static int verdict(struct crew *crew)
 {
 	const struct trial *best = experiment_best(crew->experiment);
 
+	if (!crew->status && !crew->stopping && !crew->active)
+		tell_idle(crew, best);
 	if (crew->status)
 		return crew->status;
 	if (crew->stopping)

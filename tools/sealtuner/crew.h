@@ -27,6 +27,7 @@ struct crew {
 	int signals;      /* signalfd */
 	int stopping;     /* the signal that asked for it, or 0 */
 	bool killed;      /* … and again */
+	bool active;      /* something was begun, or taken in */
 	int status;       /* worst of what went wrong with the launcher's own work */
 	const char *noted; /* the foreign trial that was last said to be waited for */
 };

@@ -76,6 +76,7 @@ void crew_finish(struct crew *crew, struct crew_slot *slot, int status)
 	struct give_result result;
 	int error;
 
+	crew->active = true;
 	if (!trial || was_stopped(crew, status)) {
 		launch_forget(crew->place, slot->id);
 		free_slot(slot);
