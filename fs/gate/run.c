@@ -50,6 +50,22 @@ int gate_run_begin(struct gate *gate, const struct gate_caller *caller, const ch
 	return error;
 }
 
+/* One of several runs of a trial has failed, which decides for all: nobody who waits has to wait for the others' end. */
+static void fail_now(struct gate_checkpoint **list, struct trial *trial, const char *reason)
+{
+	for (; *list; list++) {
+		pthread_mutex_lock(&(*list)->lock);
+		bool open = (*list)->trial == trial && (*list)->lease.fd >= 0;
+		if (open) {
+			gate_note_lost_(*list);
+			gate_begin_end_(*list, reason, true);
+		}
+		pthread_mutex_unlock(&(*list)->lock);
+		if (open)
+			gate_tell_(*list);
+	}
+}
+
 int gate_run_end(struct gate *gate, struct trial *trial, const char *reason, struct gate_checkpoint ***ending)
 {
 	struct gate_checkpoint *checkpoint;
@@ -83,5 +99,7 @@ int gate_run_end(struct gate *gate, struct trial *trial, const char *reason, str
 	if (*ending)
 		(*ending)[kept] = NULL;
 	trial_run_end(trial, reason);
+	if (*ending && reason && !trial_has_ended(trial))
+		fail_now(*ending + lost, trial, reason);
 	return *ending ? 0 : -ENOMEM;
 }

@@ -638,6 +638,47 @@ while True:
             self.assertEqual(result.status, 0, result)
         self.assertEqual(self.reader(path=self.point + "/one").value(), WEIGHTS)
 
+    def test_one_of_two_runs_at_a_time_fails_at_once_for_both(self):
+        ready, go = self.tmp + "/ready", self.tmp + "/go"
+        for fifo in (ready, go):
+            os.mkfifo(fifo)
+            os.chmod(fifo, 0o666)
+        child = self.waiting_reader()
+        long = self.spawn_wrapped(["/bin/sh", "-c", 'mkdir "$1" && echo x >"$1/a" && echo >"$2" && read x <"$3"; echo x >"$1/b"', "sh", self.path, ready, go])
+        with open(ready) as file:
+            file.read()
+        short = self.run_wrapped("open(__import__('sys').argv[1] + '/c', 'w').write('x'); raise SystemExit(7)")
+        self.assertEqual(short.status, 7, short)
+        self.assertIn("abandoned 'parent': exit status 7", short.err)
+        child.fails("EOWNERDEAD")
+        self.assertTrue(long.running())
+        self.assertEqual(self.state(self.path), "failed")
+        with open(go, "w") as file:
+            file.write("\n")
+        self.assertNotEqual(long.wait(), 0, long.output())
+        self.assertIn("abandoned 'parent': exit status 7", long.output())
+        # what comes afterwards is a trial of its own
+        self.assertEqual(self.run_wrapped(SAVE).status, 0)
+        self.assertEqual(self.reader().value(), WEIGHTS)
+
+    def test_the_good_one_of_two_runs_leaves_it_to_the_other(self):
+        ready, go = self.tmp + "/ready", self.tmp + "/go"
+        for fifo in (ready, go):
+            os.mkfifo(fifo)
+            os.chmod(fifo, 0o666)
+        child = self.waiting_reader()
+        long = self.spawn_wrapped(["/bin/sh", "-c", 'mkdir "$1" && echo >"$2" && read x <"$3"; printf %s "$4" >"$1/model.bin"', "sh", self.path, ready, go,
+                                   "late"])
+        with open(ready) as file:
+            file.read()
+        short = self.run_wrapped("open(__import__('sys').argv[1] + '/c', 'w').write('x')")
+        self.assertEqual((short.status, short.err), (0, "sealctl: left 'parent' to another run of the trial\n"), short)
+        child.still_waiting()
+        with open(go, "w") as file:
+            file.write("\n")
+        self.assertEqual(long.wait(), 0, long.output())
+        self.assertEqual(child.value(), b"late")
+
     def test_run_of_a_command_that_writes_nothing_is_just_the_command(self):
         result = self.sealctl("run", "--trial", "x", "--", "/bin/echo", "hello", trial=None)
         self.assertEqual((result.status, result.out), (0, "hello\n"))
