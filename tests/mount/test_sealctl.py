@@ -150,7 +150,8 @@ class Status(Commands):
         self.make()
         waiting = self.agent("child")
         waiting.start("open(d + '/a').read()", d=self.path).parked()
-        entry = self.status(self.path)
+        # it waits for an answer of the mount: the one for which it is parked follows the look-up
+        entry = until(lambda: (lambda entry: entry["waiters"] and entry)(self.status(self.path)), "the waiter to be listed")
         self.assertEqual([(waiter["trial"], waiter["pid"]) for waiter in entry["waiters"]], [("child", waiting.pid)])
         self.assertRegex(entry["waiters"][0]["command"], "python")
         self.assertGreaterEqual(entry["waiters"][0]["seconds"], 0)
