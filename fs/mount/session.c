@@ -108,19 +108,36 @@ static void learn_number(struct mount *mount, const char *mountpoint)
 		mount->number = makedev(x.stx_dev_major, x.stx_dev_minor);
 }
 
-int session_mount(struct mount *mount, const char *program, const char *options, bool debug, const char *mountpoint)
+/* 0 or -errno, -EINVAL when an option is not known, which libfuse has said. */
+static int make_session(struct mount *mount, const char *program, const char *options, bool debug, struct fuse_session **out)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	int error = 0;
 
+	*out = NULL;
 	if (fuse_opt_add_arg(&args, program) || fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, options) ||
 	    (debug && fuse_opt_add_arg(&args, "-d")))
 		error = -ENOMEM;
-	serving = mount;
-	mount->session = error ? NULL : fuse_session_new(&args, &operations, sizeof(operations), mount);
-	if (!error && !mount->session)
-		error = -EINVAL;
+	if (!error)
+		*out = fuse_session_new(&args, &operations, sizeof(operations), mount);
 	fuse_opt_free_args(&args);
+	return error || *out ? error : -EINVAL;
+}
+
+int session_check(const char *program, const char *options)
+{
+	struct fuse_session *session;
+	int error = make_session(NULL, program, options, false, &session);
+
+	if (session)
+		fuse_session_destroy(session);
+	return error;
+}
+
+int session_mount(struct mount *mount, const char *program, const char *options, bool debug, const char *mountpoint)
+{
+	serving = mount;
+	int error = make_session(mount, program, options, debug, &mount->session);
 	if (!error && fuse_session_mount(mount->session, mountpoint))
 		error = errno ? -errno : -EIO;
 	if (error)

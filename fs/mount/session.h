@@ -8,6 +8,8 @@
 
 #include "mount.h"
 
+/* Would session_mount() know these options? 0, -EINVAL when not (libfuse has then said which), -ENOMEM. */
+int session_check(const char *program, const char *options);
 /* Mounts. `options` go to libfuse and the kernel ("fsname=…,subtype=sealfs,…"). 0 or -errno; libfuse has then said why. */
 int session_mount(struct mount *mount, const char *program, const char *options, bool debug, const char *mountpoint);
 /* Serves; the mount's threads are started in here. 0 or -errno. */

@@ -162,8 +162,10 @@ class Refusals(Starting):
         self.assertGreater(result.status, 0, result)
         self.assertIn(self.point, result.err)
 
-    def test_failed_start_leaves_the_mountpoint_as_it_was(self):
-        self.start("-f", "-o", "verify=sometimes", self.export, self.point)
+    def test_failed_start_leaves_export_and_mountpoint_as_they_were(self):
+        for option in ("verify=sometimes", "nonsense", "nonsense=1", "key=" + self.scratch + "/none"):
+            self.assertGreater(self.start("-f", "-o", option, self.export, self.point).status, 0)
+            self.assertEqual(os.listdir(self.export), [], option)
         self.assertEqual(os.listdir(self.point), [])
         self.assertEqual(os.listdir(self.export), [])
         self.mount()
