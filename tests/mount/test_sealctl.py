@@ -63,6 +63,28 @@ class Usage(Commands):
                 self.assertTrue(result.err)
                 self.assertEqual(result.out, "")
 
+    def test_paths_that_are_nothing_or_elsewhere(self):
+        for path, why in ((self.scratch + "/nowhere/x", "there is no such path, and no sealfs mount or export above it; is the export mounted?"),
+                          (self.scratch, "it is neither in a sealfs mount nor on an export; mount the export")):
+            for command in ("status", "reserve", "seal", "wait", "rm"):
+                result = self.sealctl(command, path)
+                self.assertEqual(result.status, ERROR, result)
+                self.check_message(result, "'%s'" % path, why)
+
+    def test_save_below_a_directory_that_is_not_there(self):
+        self.ctl("init", "--depth", "2", self.export, uid=self.mode.owner)
+        self.mount()
+        result = self.sealctl("run", "--save", self.point + "/exp/a", "--", "true")
+        self.assertEqual(result.status, ERROR, result)
+        self.check_message(result, "cannot save to 'exp/a'", "the directory above it does not exist; make that first")
+
+    def test_run_beside_a_dead_mount_says_how_to_clear_it(self):
+        self.mount().kill()
+        result = self.sealctl("run", "--", "true")
+        self.assertEqual(result.status, GOOD, result)
+        self.assertIn("mount '%s' is left out" % self.point, result.err)
+        self.assertIn("unmount it with 'fusermount3 -u'", result.err)
+
     def test_paths_that_are_no_checkpoints(self):
         self.mount()
         self.make()
@@ -104,15 +126,18 @@ class Init(Commands):
         self.ctl("init", "--depth", "2", self.export, uid=self.mode.owner)
         result = self.sealctl("init", "--depth", "3", self.export, uid=self.mode.owner)
         self.assertEqual(result.status, ERROR, result)
-        self.check_message(result, self.export)
+        self.check_message(result, self.export, "checkpoints at depth 2", "rm -r %s/.sealfs" % self.export)
         with open(self.exported(".sealfs/config")) as file:
             self.assertRegex(file.read(), r"(?m)^depth = 2$")
+        # as it says
+        self.assertEqual(self.run_program(["rm", "-r", self.export + "/.sealfs"], uid=0 if not os.geteuid() else None).status, 0)
+        self.ctl("init", "--depth", "3", self.export, uid=self.mode.owner)
 
     def test_of_nothing(self):
         for path in (self.scratch + "/nowhere", self.sealctl_path):
             result = self.sealctl("init", path, uid=self.mode.owner)
             self.assertEqual(result.status, ERROR, result)
-            self.check_message(result, path)
+            self.check_message(result, path, "make the directory first" if path.endswith("nowhere") else "name a directory")
 
 
 @in_modes(*ALL_MODES)
@@ -179,7 +204,9 @@ class Status(Commands):
     def test_of_a_mount_without_checkpoints(self):
         self.mount()
         self.assertEqual(self.json("status", "--json", self.point), [])
-        self.ctl("status", self.point)
+        self.assertEqual(self.ctl("status", "--json").err, "")
+        for words in ([], [self.point], [self.export]):
+            self.assertEqual(self.ctl("status", *words).err, "sealctl: there is no checkpoint in '%s' yet\n" % (self.export if self.export in words else self.point))
 
     def test_without_a_path_in_a_directory_of_the_mount(self):
         self.mount()
@@ -201,17 +228,17 @@ class Status(Commands):
         if os.geteuid() or self.mode is not USER:
             self.skipTest("needs a mount without allow_other, and root to be somebody else")
         self.mount()
-        for command in (["status"], ["status", "--json"], ["stats"], ["stats", "--json"]):
+        for command in (["status"], ["status", "--json"], ["status", self.point], ["stats"], ["stats", "--json"], ["stats", self.point]):
             result = self.sealctl(*command, uid=0)
             self.assertEqual(result.status, ERROR, result)
-            self.assertIn("sealctl: cannot show '%s': it is another user's mount" % self.point, result.err)
+            self.assertIn("sealctl: cannot show '%s': this user may not open the mount" % self.point, result.err)
             self.assertIn("allow_other", result.err)
-        self.assertEqual(self.ctl("status").err, "")
+        self.assertNotIn("cannot", self.ctl("status").err)
         # one that is open to us suffices
         other = Mount(self, self.export, self.make_dir("mnt-2"), ["allow_other"], uid=0)
         self.mounted.append(other)
         for command in ("status", "stats"):
-            self.assertEqual(self.ctl(command, uid=0).err, "")
+            self.assertNotIn("cannot", self.ctl(command, uid=0).err)
 
     def test_many_checkpoints_are_all_listed(self):
         """More than one answer of the mount holds."""

@@ -88,6 +88,8 @@ class Contract(TunerTest):
             self.assertIn("'%s/NAME'" % self.point, result.err)
         result = self.sealtuner("init", "--space", self.space, "--strategy", "random", self.tmp)
         self.assertIn("it is neither in a sealfs mount nor on an export", result.err)
+        result = self.sealtuner("init", "--space", self.space, "--strategy", "random", self.point + "/none")
+        self.assertIn("cannot begin an experiment in '%s/none': No such file or directory; make the directory first" % self.point, result.err)
         self.assertIn("there is no experiment in it; begin one with 'sealtuner init'", self.tune("ask", self.dir, expect=1).err)
 
     def test_begun_twice(self):
@@ -128,6 +130,11 @@ class Contract(TunerTest):
             file.write('{"lr": {"_type": "uniform", "_value": [1, 0]}}')
         self.assertIn("parameter 'lr': the _value of 'uniform' is [low, high]",
                       self.tune("init", "--space", self.space, "--strategy", "pbt", self.dir, expect=1).err)
+        with open(self.space, "w") as file:
+            file.write("{}")
+        self.assertIn("there is no parameter in it", self.tune("init", "--space", self.space, "--strategy", "pbt", self.dir, expect=1).err)
+        for words in (["init", "--space", self.tmp + "/none", "--strategy", "pbt", self.dir], ["import", self.dir, self.tmp + "/none"]):
+            self.assertRegex(self.tune(*words, expect=1).err, "^sealtuner: cannot read .*'%s/none': No such file or directory\n$" % self.tmp)
 
 
 class Results(TunerTest):

@@ -68,6 +68,19 @@ static int parse_options(const struct command *self, int argc, char **argv, stru
 	return argc - optind == 1 ? -1 : report_usage(self, "exactly one EXPORT is needed");
 }
 
+/* Mounted once without init, with the defaults, it is an export as well. */
+static int refuse_again(const char *directory, struct target *target)
+{
+	AUTO_FREE char *why = NULL, *text = NULL;
+
+	if (target_connect(target, &why) == 0 &&
+	    asprintf(&text,
+		     "it is an export already, with checkpoints at depth %u; as long as there are none, and no mount of it, 'rm -r %s/.sealfs' makes it a plain directory again",
+		     target->depth, target->root) < 0)
+		text = NULL;
+	return report_failure("initialise", directory, -EEXIST, text ? text : "it is an export already; its .sealfs/config tells how it was set up");
+}
+
 /* A config in a mount would be invisible, one inside another export would give the inner files two states. -1 to go on,
  * else the exit status. */
 static int refuse_place(const char *directory)
@@ -81,8 +94,7 @@ static int refuse_place(const char *directory)
 	if (target.kind == TARGET_NONE)
 		return -1;
 	if (target.kind == TARGET_EXPORT && !target.path[0])
-		return report_failure("initialise", directory, -EEXIST,
-				      "it is an export already; its .sealfs/config tells how it was set up");
+		return refuse_again(directory, &target);
 	if (asprintf(&why, "it lies in the %s '%s'; name the directory that is to be mounted",
 		     target.kind == TARGET_MOUNT ? "sealfs mount" : "export", target.root) < 0)
 		why = NULL;

@@ -38,8 +38,15 @@ static int add_rows(json_t *rows, const struct target *target, json_t *reply, co
 	return error;
 }
 
-static int ask(void *rows, struct target *target)
+struct listing {
+	json_t *rows;
+	bool json; /* nothing is for people */
+};
+
+static int ask(void *arg, struct target *target)
 {
+	struct listing *listing = arg;
+	size_t before = json_array_size(listing->rows);
 	bool all = path_depth(target->path) < target->depth;
 	AUTO_FREE char *above = escape_text(all ? target->path : "");
 	json_auto_t *reply = NULL;
@@ -49,10 +56,14 @@ static int ask(void *rows, struct target *target)
 	if (result)
 		return report_failure("show", target->path[0] ? target->path : target->root, result,
 				      call_why(reply, result));
-	return above && !add_rows(rows, target, reply, above) ? EXIT_GOOD : EXIT_ERROR;
+	if (!above || add_rows(listing->rows, target, reply, above))
+		return EXIT_ERROR;
+	if (!listing->json && json_array_size(listing->rows) == before)
+		report_note("there is no checkpoint in '%s%s%s' yet", target->root, above[0] ? "/" : "", above);
+	return EXIT_GOOD;
 }
 
-static int ask_path(json_t *rows, const char *path)
+static int ask_path(struct listing *listing, const char *path)
 {
 	CLEANUP(target_free) struct target target = TARGET_INIT;
 	AUTO_FREE char *why = NULL;
@@ -62,7 +73,7 @@ static int ask_path(json_t *rows, const char *path)
 		return status;
 	if (path_depth(target.path) >= target.depth && target_check_depth(&target, &why))
 		return report_failure("show", path, -EINVAL, why);
-	return ask(rows, &target);
+	return ask(listing, &target);
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -105,19 +116,19 @@ int cmd_status(const struct command *self, int argc, char **argv)
 	static const struct option options[] = {
 		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	json_auto_t *rows = json_array();
+	struct listing listing = {.rows = rows};
 	int option, status = EXIT_GOOD;
-	bool json = false;
 
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'h')
 			return report_help(self);
 		if (option != 'j')
 			return report_usage(self, NULL);
-		json = true;
+		listing.json = true;
 	}
 	if (optind == argc)
-		status = target_each_mount("show", "there is no sealfs mount here; name a PATH to look at an export", ask, rows);
+		status = target_each_mount("show", "there is no sealfs mount here; name a PATH to look at an export", ask, &listing);
 	for (int i = optind; i < argc; i++)
-		status = report_worse(status, ask_path(rows, argv[i]));
-	return report_worse(status, print_rows(rows, json));
+		status = report_worse(status, ask_path(&listing, argv[i]));
+	return report_worse(status, print_rows(rows, listing.json));
 }

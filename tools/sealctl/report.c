@@ -44,6 +44,9 @@ static const struct {
 	int error;
 	const char *step;
 } next_steps[] = {
+	{"initialise", ENOENT, "make the directory first"},
+	{"initialise", ENOTDIR, "name a directory"},
+	{"begin an experiment in", ENOENT, "make the directory first"},
 	{"reserve", EEXIST, "see 'sealctl status'"},
 	{"reserve", ENOENT, "make the directory above it first"},
 	{"reserve", EROFS, "choose another path, or remove it with 'sealctl rm'"},

@@ -109,7 +109,8 @@ static int open_mount(struct run *run, const struct mount_table *mounts, const s
 	if (!error)
 		return add_mount(run, &target);
 	if (error != -EACCES && error != -EPERM)
-		report_note("mount '%s' is left out: %s", entry->point, why ? why : strerror(-error));
+		report_note("mount '%s' is left out: %s%s", entry->point, why ? why : strerror(-error),
+			    error == -ENOTCONN ? "; its daemon is gone: unmount it with 'fusermount3 -u', mount it again" : "");
 	return 0;
 }
 
@@ -171,7 +172,8 @@ static int claim(struct run *run, const struct run_mount *mount, const char *pat
 		report_note("the save path '%s' is not claimed yet: the directory above it does not exist", path);
 		return EXIT_GOOD;
 	}
-	return result ? report_failure("save to", path, result, call_why(reply, result)) : EXIT_GOOD;
+	return result ? report_failure("save to", path, result, result == -ENOENT ? "the directory above it does not exist; make that first" : call_why(reply, result))
+		      : EXIT_GOOD;
 }
 
 int run_claim(struct run *run, const char *path)

@@ -130,8 +130,13 @@ static int connect_mount(struct target *target, char **why)
 	int result;
 
 	target->fd = open(target->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (target->fd < 0)
-		return -errno;
+	if (target->fd < 0) {
+		int error = errno;
+
+		if (error == EACCES)
+			*why = strdup("this user may not open the mount; run it as the user who mounted, or mount with '-o allow_other'");
+		return -error;
+	}
 	result = call_mount(target->fd, &(struct call){.op = SEALFS_CALL_INFO}, &target->info);
 	target->depth = (unsigned int)json_integer_value(json_object_get(target->info, "depth"));
 	if (result)
@@ -281,6 +286,15 @@ int target_check_depth(const struct target *target, char **why)
 	return -EINVAL;
 }
 
+char *target_explain_none(const char *given)
+{
+	struct stat st;
+
+	if (lstat(given, &st) && (errno == ENOENT || errno == ENOTDIR))
+		return strdup("there is no such path, and no sealfs mount or export above it; is the export mounted?");
+	return strdup("it is neither in a sealfs mount nor on an export; mount the export with sealfs(8), or make a directory an export with 'sealctl init'");
+}
+
 static int open_checked(const char *given, bool checkpoint, struct target *out, char **why)
 {
 	int error = target_locate(given, out);
@@ -288,9 +302,7 @@ static int open_checked(const char *given, bool checkpoint, struct target *out, 
 	if (error)
 		return error;
 	if (out->kind == TARGET_NONE) {
-		*why = strdup(
-			"it is neither in a sealfs mount nor on an export; mount the export with sealfs(8), or make "
-			"a directory an export with 'sealctl init'");
+		*why = target_explain_none(given);
 		return -EINVAL;
 	}
 	error = target_connect(out, why);

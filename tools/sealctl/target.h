@@ -61,6 +61,9 @@ char *target_mounted_export(const json_t *info);
 /* The configuration of the export in `directory`. As config_load(). */
 int target_load_config(const char *directory, struct config *out, char **why);
 
+/* Why a path of kind TARGET_NONE is of no use, with the next step. Allocated, or NULL. */
+char *target_explain_none(const char *given);
+
 /* Locates, connects, and, with `checkpoint`, checks the depth. On failure the message is printed and the exit status
  * returned; 0 otherwise. */
 int target_open(const char *verb, const char *given, bool checkpoint, struct target *out);

@@ -12,7 +12,8 @@ static bool is_whole(const struct mount_entry *entry)
 }
 
 /* -EACCES: another user's mount. Else 0 with the exit status. */
-static int visit(const char *verb, const struct mount_table *mounts, const struct mount_entry *entry, target_mount_fn *each, void *arg, int *status)
+static int visit(const char *verb, const struct mount_table *mounts, const struct mount_entry *entry, target_mount_fn *each, void *arg, int *status,
+		 char **refusal)
 {
 	CLEANUP(target_free) struct target target = TARGET_INIT;
 	AUTO_FREE char *why = NULL;
@@ -20,8 +21,12 @@ static int visit(const char *verb, const struct mount_table *mounts, const struc
 
 	if (!error)
 		error = target_connect(&target, &why);
-	if (error == -EACCES)
+	if (error == -EACCES) {
+		free(*refusal);
+		*refusal = why;
+		why = NULL;
 		return error;
+	}
 	*status = error ? report_failure(verb, entry->point, error, why) : each(arg, &target);
 	return 0;
 }
@@ -29,6 +34,7 @@ static int visit(const char *verb, const struct mount_table *mounts, const struc
 int target_each_mount(const char *verb, const char *none, target_mount_fn *each, void *arg)
 {
 	CLEANUP(mount_table_free) struct mount_table mounts = {0};
+	AUTO_FREE char *refusal = NULL;
 	const char *closed = NULL;
 	bool any = false;
 	int error = target_mounts(&mounts), worst = EXIT_GOOD;
@@ -40,15 +46,14 @@ int target_each_mount(const char *verb, const char *none, target_mount_fn *each,
 
 		if (!is_whole(&mounts.entries[i]))
 			continue;
-		if (visit(verb, &mounts, &mounts.entries[i], each, arg, &status))
+		if (visit(verb, &mounts, &mounts.entries[i], each, arg, &status, &refusal))
 			closed = mounts.entries[i].point;
 		else
 			any = true;
 		worst = report_worse(worst, status);
 	}
 	if (!any && closed)
-		return report_failure(verb, closed, -EACCES,
-				      "it is another user's mount, and there is no other; run this as that user, or mount with '-o allow_other'");
+		return report_failure(verb, closed, -EACCES, refusal);
 	if (!any)
 		report_note("%s", none);
 	return worst;

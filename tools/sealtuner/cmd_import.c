@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../sealctl/cleanup.h"
 #include "../sealctl/report.h"
@@ -28,8 +29,6 @@ static json_t *load_items(const char *file, json_error_t *problem)
 	json_t *items = json_array();
 	int error = stream && items ? 0 : -1;
 
-	if (error)
-		snprintf(problem->text, sizeof(problem->text), "%s", strerror(errno));
 	while (!error && !at_end(stream)) {
 		json_auto_t *item = json_loadf(stream, JSON_DISABLE_EOF_CHECK, problem);
 
@@ -176,6 +175,8 @@ int tuner_import(const struct command *self, int argc, char **argv)
 	if (argc - optind != 2)
 		return report_usage(self, "a DIR and a FILE are needed");
 	items = load_items(argv[optind + 1], &problem);
+	if (!items && access(argv[optind + 1], R_OK))
+		return report_failure("read", argv[optind + 1], -errno, NULL);
 	if (!items) {
 		report_note("cannot read '%s': line %d: %s", argv[optind + 1], problem.line, problem.text);
 		return EXIT_ERROR;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/random.h>
 
 #include "../sealctl/cleanup.h"
@@ -167,8 +168,17 @@ static json_t *load_space(const char *file)
 	json_error_t problem;
 	json_t *json = json_load_file(file, JSON_REJECT_DUPLICATES, &problem);
 
+	if (!json && access(file, R_OK)) {
+		report_failure("read the search space", file, -errno, NULL);
+		return NULL;
+	}
 	if (!json) {
 		report_note("cannot read the search space '%s': line %d: %s", file, problem.line, problem.text);
+		return NULL;
+	}
+	if (json_is_object(json) && !json_object_size(json)) {
+		report_note("cannot use the search space '%s': there is no parameter in it; sealtuner(1) shows one", file);
+		json_decref(json);
 		return NULL;
 	}
 	if (space_parse(json, &space, &why)) {

@@ -93,8 +93,7 @@ static int open_given(const char *given, bool make, struct place *place, char **
 	if (error)
 		return error;
 	if (place->target.kind == TARGET_NONE) {
-		*why = strdup("it is neither in a sealfs mount nor on an export; mount the export with sealfs(8), or make a "
-			      "directory an export with 'sealctl init'");
+		*why = target_explain_none(given);
 		return -EINVAL;
 	}
 	error = target_connect(&place->target, why);
