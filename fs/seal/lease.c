@@ -18,9 +18,7 @@
 
 static int open_lock(const struct store *store, int dir, int flags)
 {
-	int fd = store->ops->openat(store->ctx, dir, LOCK_FILE, flags | O_NOFOLLOW | O_CLOEXEC, 0644);
-
-	return fd == -ELOOP ? -EINVAL : fd;
+	return store_open_lock(store, dir, LOCK_FILE, flags);
 }
 
 /* Where locks tell nothing, whoever asks for one has it. */

@@ -18,6 +18,7 @@
 
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define WALK_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define LOCK_MODE 0644
 #define TEMP_NAME_SIZE (sizeof(".tmp.") + STORE_TOKEN_SIZE)
 #define DENTS_SIZE 32768
 #define TICK_TRIES 20
@@ -113,6 +114,17 @@ int store_open_parent(const struct store *store, int dirfd, const char *path, co
 	if (**last == '\0' || strcmp(*last, ".") == 0 || strcmp(*last, "..") == 0 || slash == path)
 		return -EINVAL;
 	return walk(store, dirfd, path, slash ? slash : path, WALK_FLAGS, true);
+}
+
+int store_open_lock(const struct store *store, int dirfd, const char *name, int flags)
+{
+	int fd;
+
+	flags |= O_NOFOLLOW | O_CLOEXEC;
+	fd = store->ops->openat(store->ctx, dirfd, name, flags | (store->remote ? O_DIRECT : 0), LOCK_MODE);
+	if (fd == -EINVAL && store->remote)
+		fd = store->ops->openat(store->ctx, dirfd, name, flags, LOCK_MODE);
+	return fd == -ELOOP ? -EINVAL : fd;
 }
 
 int store_open_regular(const struct store *store, int dirfd, const char *name, struct statx *st)

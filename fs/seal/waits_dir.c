@@ -41,7 +41,7 @@ int waits_begin(const struct store *store, int dir, const char *mount)
 	int fd;
 
 	name_of(name, mount, ".mount");
-	fd = store->ops->openat(store->ctx, dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	fd = store_open_lock(store, dir, name, O_RDWR | O_CREAT | O_EXCL);
 	/* Without a lock the time of what is published has to do. */
 	if (fd >= 0)
 		store->ops->lock(store->ctx, fd, F_WRLCK);
@@ -147,7 +147,7 @@ int waits_alive(const struct store *store, int dir, const char *mount)
 	char name[NAME_SIZE];
 
 	name_of(name, mount, ".mount");
-	fd.fd = store->ops->openat(store->ctx, dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	fd.fd = store_open_lock(store, dir, name, O_RDONLY | O_NONBLOCK);
 	if (fd.fd < 0)
 		return fd.fd == -ENOENT ? 0 : fd.fd;
 	return store->ops->lock_probe(store->ctx, fd.fd, F_WRLCK);

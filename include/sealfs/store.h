@@ -84,6 +84,13 @@ ssize_t store_pread(const struct store *store, int fd, void *data, size_t size, 
 /* Opens a regular file for reading and fills *st. -EINVAL when it is anything else, a symlink too. */
 int store_open_regular(const struct store *store, int dirfd, const char *name, struct statx *st);
 
+/*
+ * Opens a file that is locked, or asked for its locks, and neither read nor written. An NFS server that delegates a file to a client leaves its locks to that
+ * client, and takes both away when it can not call the client back, as in the seconds after a network cut: who lives would be found dead. So it is
+ * opened in the way for which no client asks for a delegation (NFS 4.1 and newer). -EINVAL: it is a symlink.
+ */
+int store_open_lock(const struct store *store, int dirfd, const char *name, int flags);
+
 /* statx(2) of `name` itself (no symlink followed), basic attributes; name and attributes are fetched anew (store_refresh). */
 int store_statx(const struct store *store, int dirfd, const char *name, struct statx *out);
 

@@ -337,17 +337,6 @@ class MachinesTest(SealfsTest):
         self.machines = {name: Machine(self, name) for name in "ab"}
         self.a, self.b = self.machines.values()
 
-    def without_delegations(self):
-        """For the test. A client to which the server delegated a file keeps its locks to itself. When its network is back, its callbacks are not at once: a recall
-        in between keeps others waiting for half a minute, fails, and the server takes the delegation away with the lock, so that who lives is found dead."""
-        self.delegations("0")
-        self.addCleanup(self.delegations, "1")
-
-    @staticmethod
-    def delegations(allowed):
-        with open("/proc/sys/fs/leases-enable", "w") as file:
-            file.write(allowed)
-
     def clean_up(self):
         """What the test has cut is made whole before the rest is taken down."""
         for machine in self.machines.values():

@@ -15,10 +15,6 @@ ROUNDS = {"4.2": count_of(4, 60), "4.1": count_of(2, 40)}
 @in_versions("4.2", "4.1")
 class Partition(MachinesTest):
 
-    def setUp(self):
-        super().setUp()
-        self.without_delegations()
-
     def test_there_is_one_end_and_all_machines_agree(self):
         chance = random.Random(self.version)
         self.a.mount()

@@ -73,7 +73,7 @@ static int read_number(const struct store *store, int work, const char *name, lo
 /* The lock file's descriptor with the lock, -EBUSY when somebody holds it. */
 static int take_lock(const struct store *store, int work)
 {
-	int fd = store->ops->openat(store->ctx, work, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, FILE_MODE), error;
+	int fd = store_open_lock(store, work, "lock", O_RDWR | O_CREAT), error;
 
 	if (fd < 0)
 		return fd;
@@ -86,7 +86,7 @@ static int take_lock(const struct store *store, int work)
 
 static bool is_locked(const struct store *store, int work)
 {
-	int fd = store->ops->openat(store->ctx, work, "lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+	int fd = store_open_lock(store, work, "lock", O_RDONLY | O_NONBLOCK);
 	bool locked = fd >= 0 && store->ops->lock_probe(store->ctx, fd, F_WRLCK) == 1;
 
 	if (fd >= 0)
