@@ -66,7 +66,7 @@ int gate_join_(struct gate_checkpoint *checkpoint, const struct gate_caller *cal
 		return -EROFS;
 	int error = gate_beats_begin_(gate);
 	if (!error)
-		error = lease_share(&gate->options.store, checkpoint->path, &checkpoint->lease);
+		error = lease_join(&gate->options.store, checkpoint->path, &checkpoint->lease);
 	if (error)
 		return error;
 	checkpoint->own = checkpoint->state.generation;
@@ -108,7 +108,7 @@ static int is_dead(struct gate_checkpoint *checkpoint, const struct record *join
 
 	if (!join->no_lease && options->liveness.leases && !refused)
 		return 1;
-	if (!join->no_lease && options->liveness.probes && !options->liveness.leases && lease_held(&options->store, checkpoint->path) == 0)
+	if (!join->no_lease && options->liveness.probes && !options->liveness.leases && lease_joined(&options->store, checkpoint->path) == 0)
 		return 1;
 	return gate_is_silent_(checkpoint->gate, join);
 }

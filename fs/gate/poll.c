@@ -95,7 +95,7 @@ static bool must_judge(struct gate_checkpoint *checkpoint, uint64_t now)
 {
 	uint64_t interval = gate_judge_interval_(gate_hints_proven_(checkpoint), checkpoint->gate->options.remote);
 
-	if (checkpoint->state_known && (checkpoint->state.kind != STATE_OPEN || checkpoint->lease.fd >= 0))
+	if (checkpoint->state_known && (checkpoint->state.kind != STATE_OPEN || (checkpoint->lease.fd >= 0 && checkpoint->claimer)))
 		return false;
 	return !checkpoint->judged_ns || now - checkpoint->judged_ns >= interval;
 }

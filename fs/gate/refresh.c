@@ -222,10 +222,8 @@ void gate_judge_(struct gate_checkpoint *checkpoint)
 		end_orphan(checkpoint);
 		return;
 	}
-	/* of one that joined, the own lock covers that of the claimer */
-	bool joined = checkpoint->lease.fd >= 0;
-	int dead = joined ? gate_is_silent_(checkpoint->gate, &state->claim) : gate_is_dead_(checkpoint, &state->claim);
-	if (dead == -ENOLCK && !joined)
+	int dead = gate_is_dead_(checkpoint, &state->claim);
+	if (dead == -ENOLCK)
 		tell_blind(checkpoint);
 	if (dead <= 0)
 		return;

@@ -13,6 +13,7 @@
 #include "state_internal.h"
 
 #define LOCK_FILE "lock"
+#define CLAIMER_SIZE 1 /* bytes of it, from its start, that only who claimed has locked */
 #define TRIES 20
 #define PAUSE_NS 5000000 /* 20 × 5 ms: somewhat longer than anybody holds it in order to look */
 
@@ -22,19 +23,21 @@ static int open_lock(const struct store *store, int dir, int flags)
 }
 
 /* Where locks tell nothing, whoever asks for one has it. */
-static int set_lock(const struct store *store, int fd, int type)
+static int set_lock(const struct store *store, const struct lease *lease, int type)
 {
-	return store->no_locks ? 0 : store->ops->lock(store->ctx, fd, type);
+	off_t from = lease->joined ? CLAIMER_SIZE : 0;
+
+	return store->no_locks ? 0 : store->ops->lock(store->ctx, lease->fd, type, from, 0);
 }
 
-static int lock_patiently(const struct store *store, int fd, int type)
+static int lock_patiently(const struct store *store, const struct lease *lease, int type)
 {
 	struct timespec pause = {.tv_nsec = PAUSE_NS};
-	int rc = set_lock(store, fd, type);
+	int rc = set_lock(store, lease, type);
 
 	for (int i = 1; rc == -EAGAIN && i < TRIES; i++) {
 		nanosleep(&pause, NULL);
-		rc = set_lock(store, fd, type);
+		rc = set_lock(store, lease, type);
 	}
 	return rc == -EAGAIN ? -EBUSY : rc;
 }
@@ -60,8 +63,9 @@ static int is_current(const struct store *store, const char *path, int fd)
 }
 
 /* Opens and locks. 1 when that is good, 0 when the folder went away meanwhile. */
-static int take(const struct store *store, const char *path, int type, struct held_fd *lock)
+static int take(const struct store *store, const char *path, int type, bool joined, struct held_fd *lock)
 {
+	struct lease lease = {.joined = joined};
 	AUTO_FD(dir, store);
 	int rc;
 
@@ -72,53 +76,60 @@ static int take(const struct store *store, const char *path, int type, struct he
 	lock->fd = open_lock(store, dir.fd, O_RDWR | O_CREAT);
 	if (lock->fd < 0)
 		return lock->fd == -ENOENT ? 0 : lock->fd;
-	rc = lock_patiently(store, lock->fd, type);
+	lease.fd = lock->fd;
+	rc = lock_patiently(store, &lease, type);
 	return rc < 0 ? rc : is_current(store, path, lock->fd);
 }
 
-static int acquire(const struct store *store, const char *path, int type, struct lease *lease)
+static int acquire(const struct store *store, const char *path, int type, bool joined, struct lease *lease)
 {
 	AUTO_FD(lock, store);
 	int rc = 0;
 
 	for (int i = 0; rc == 0 && i < TRIES; i++)
-		rc = take(store, path, type, &lock);
+		rc = take(store, path, type, joined, &lock);
 	if (rc <= 0)
 		return rc < 0 ? rc : -EAGAIN;
 	lease->fd = held_take(&lock);
+	lease->joined = joined;
 	return 0;
 }
 
 int lease_share(const struct store *store, const char *path, struct lease *lease)
 {
-	return acquire(store, path, F_RDLCK, lease);
+	return acquire(store, path, F_RDLCK, false, lease);
+}
+
+int lease_join(const struct store *store, const char *path, struct lease *lease)
+{
+	return acquire(store, path, F_RDLCK, true, lease);
 }
 
 int lease_seize(const struct store *store, const char *path, struct lease *lease)
 {
-	return acquire(store, path, F_WRLCK, lease);
+	return acquire(store, path, F_WRLCK, false, lease);
 }
 
 int lease_exclude(const struct store *store, struct lease *lease)
 {
-	int rc = set_lock(store, lease->fd, F_WRLCK);
+	int rc = set_lock(store, lease, F_WRLCK);
 
 	return rc == -EAGAIN ? -EBUSY : rc;
 }
 
 int lease_downgrade(const struct store *store, struct lease *lease)
 {
-	return set_lock(store, lease->fd, F_RDLCK);
+	return set_lock(store, lease, F_RDLCK);
 }
 
 int lease_renew(const struct store *store, const char *path, struct lease *lease)
 {
-	int rc = set_lock(store, lease->fd, F_RDLCK);
+	int rc = set_lock(store, lease, F_RDLCK);
 
 	if (rc == 0)
 		return 0;
 	lease_drop(store, lease);
-	rc = lease_share(store, path, lease);
+	rc = acquire(store, path, F_RDLCK, lease->joined, lease);
 	return rc < 0 ? rc : 1;
 }
 
@@ -127,12 +138,12 @@ void lease_drop(const struct store *store, struct lease *lease)
 	if (lease->fd < 0)
 		return;
 	/* Closing is not enough when a child still has a copy of the descriptor. */
-	set_lock(store, lease->fd, F_UNLCK);
+	set_lock(store, lease, F_UNLCK);
 	store->ops->close(store->ctx, lease->fd);
 	lease->fd = -1;
 }
 
-int lease_held(const struct store *store, const char *path)
+static int is_held(const struct store *store, const char *path, off_t size)
 {
 	AUTO_FD(dir, store);
 	AUTO_FD(lock, store);
@@ -144,7 +155,17 @@ int lease_held(const struct store *store, const char *path)
 	lock.fd = open_lock(store, dir.fd, O_RDONLY | O_NONBLOCK);
 	if (lock.fd < 0)
 		return lock.fd == -ENOENT ? 0 : lock.fd;
-	return store->ops->lock_probe(store->ctx, lock.fd, F_WRLCK);
+	return store->ops->lock_probe(store->ctx, lock.fd, F_WRLCK, 0, size);
+}
+
+int lease_held(const struct store *store, const char *path)
+{
+	return is_held(store, path, CLAIMER_SIZE);
+}
+
+int lease_joined(const struct store *store, const char *path)
+{
+	return is_held(store, path, 0);
 }
 
 int state_fail_in(const struct store *store, const char *path, int dir, unsigned int generation, const char *trial,
@@ -211,7 +232,7 @@ static int end_unless_held(const struct store *store, const char *path, int dir,
 	lock.fd = open_lock(store, dir, O_RDWR | O_CREAT);
 	if (lock.fd < 0)
 		return lock.fd == -EPERM || lock.fd == -EROFS ? -EACCES : lock.fd;
-	rc = store->ops->lock(store->ctx, lock.fd, F_WRLCK);
+	rc = store->ops->lock(store->ctx, lock.fd, F_WRLCK, 0, CLAIMER_SIZE);
 	if (rc < 0)
 		return rc == -EAGAIN ? -EBUSY : rc;
 	/* A checkpoint that was removed and claimed anew has another lock file: this one says nothing about its writer.
@@ -219,7 +240,7 @@ static int end_unless_held(const struct store *store, const char *path, int dir,
 	rc = is_current(store, path, lock.fd);
 	if (rc >= 0)
 		rc = rc ? state_fail_in(store, path, dir, generation, trial, reason, NULL) : -EBUSY;
-	store->ops->lock(store->ctx, lock.fd, F_UNLCK);
+	store->ops->lock(store->ctx, lock.fd, F_UNLCK, 0, CLAIMER_SIZE);
 	return rc;
 }
 

@@ -120,12 +120,12 @@ static int try_lock(const struct store *store, bool take)
 	file.fd = store->ops->openat(store->ctx, dir.fd, "config", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
 	if (file.fd < 0)
 		return file.fd;
-	rc = store->ops->lock_probe(store->ctx, file.fd, F_WRLCK);
+	rc = store->ops->lock_probe(store->ctx, file.fd, F_WRLCK, 0, 0);
 	if (rc < 0 || !take)
 		return rc < 0 ? rc : 0;
-	rc = store->ops->lock(store->ctx, file.fd, F_RDLCK);
+	rc = store->ops->lock(store->ctx, file.fd, F_RDLCK, 0, 0);
 	if (rc == 0)
-		store->ops->lock(store->ctx, file.fd, F_UNLCK);
+		store->ops->lock(store->ctx, file.fd, F_UNLCK, 0, 0);
 	/* Somebody holds one: so there are locks. */
 	return rc == -EAGAIN ? 0 : rc;
 }

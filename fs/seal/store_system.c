@@ -98,18 +98,18 @@ static ssize_t system_getdents(void *ctx, int fd, void *buf, size_t size)
 	return RETRY((ssize_t)syscall(SYS_getdents64, fd, buf, size));
 }
 
-static int system_lock(void *ctx, int fd, int type)
+static int system_lock(void *ctx, int fd, int type, off_t from, off_t size)
 {
-	struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET};
+	struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = from, .l_len = size};
 	int rc = RETRY(fcntl(fd, F_OFD_SETLK, &lock));
 
 	/* POSIX lets a refusal be EACCES as well; a descriptor that is not open for it is EBADF. */
 	return rc == -EACCES ? -EAGAIN : rc;
 }
 
-static int system_lock_probe(void *ctx, int fd, int type)
+static int system_lock_probe(void *ctx, int fd, int type, off_t from, off_t size)
 {
-	struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET};
+	struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = from, .l_len = size};
 	int rc = RETRY(fcntl(fd, F_OFD_GETLK, &lock));
 
 	return rc < 0 ? rc : lock.l_type != F_UNLCK;

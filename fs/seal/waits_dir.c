@@ -44,7 +44,7 @@ int waits_begin(const struct store *store, int dir, const char *mount)
 	fd = store_open_lock(store, dir, name, O_RDWR | O_CREAT | O_EXCL);
 	/* Without a lock the time of what is published has to do. */
 	if (fd >= 0)
-		store->ops->lock(store->ctx, fd, F_WRLCK);
+		store->ops->lock(store->ctx, fd, F_WRLCK, 0, 0);
 	return fd;
 }
 
@@ -150,7 +150,7 @@ int waits_alive(const struct store *store, int dir, const char *mount)
 	fd.fd = store_open_lock(store, dir, name, O_RDONLY | O_NONBLOCK);
 	if (fd.fd < 0)
 		return fd.fd == -ENOENT ? 0 : fd.fd;
-	return store->ops->lock_probe(store->ctx, fd.fd, F_WRLCK);
+	return store->ops->lock_probe(store->ctx, fd.fd, F_WRLCK, 0, 0);
 }
 
 struct walk {

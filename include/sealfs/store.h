@@ -32,11 +32,11 @@ struct store_ops {
 	int (*symlinkat)(void *ctx, const char *target, int dirfd, const char *name);
 	ssize_t (*readlinkat)(void *ctx, int dirfd, const char *name, char *buf, size_t size);
 	ssize_t (*getdents)(void *ctx, int fd, void *buf, size_t size); /* struct linux_dirent64 records */
-	/* type: F_RDLCK, F_WRLCK or F_UNLCK on the whole file, open-file-description lock, never blocks:
-	 * -EAGAIN when refused */
-	int (*lock)(void *ctx, int fd, int type);
+	/* type: F_RDLCK, F_WRLCK or F_UNLCK on so many bytes (0: all from there on), open-file-description lock, never
+	 * blocks: -EAGAIN when refused */
+	int (*lock)(void *ctx, int fd, int type, off_t from, off_t size);
 	/* 1 if a lock of this type would be refused, 0 if it would be granted; works on a read-only descriptor */
-	int (*lock_probe)(void *ctx, int fd, int type);
+	int (*lock_probe)(void *ctx, int fd, int type, off_t from, off_t size);
 	int (*fchmod)(void *ctx, int fd, mode_t mode);
 	/* sets both times to now, by the clock of whoever keeps the file */
 	int (*touch)(void *ctx, int fd);

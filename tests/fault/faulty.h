@@ -175,18 +175,18 @@ static inline int faulty_no_locks(void *ctx, int type)
 	return ((struct faulty *)ctx)->mode == FAULTY_LOCKS && type != F_UNLCK;
 }
 
-static inline int faulty_lock(void *ctx, int fd, int type)
+static inline int faulty_lock(void *ctx, int fd, int type, off_t from, off_t size)
 {
 	if (faulty_no_locks(ctx, type))
 		return faulty_error(ctx);
-	return (int)FAULTY_DO(store_system_ops.lock(NULL, fd, type));
+	return (int)FAULTY_DO(store_system_ops.lock(NULL, fd, type, from, size));
 }
 
-static inline int faulty_lock_probe(void *ctx, int fd, int type)
+static inline int faulty_lock_probe(void *ctx, int fd, int type, off_t from, off_t size)
 {
 	if (faulty_no_locks(ctx, type))
 		return faulty_error(ctx);
-	return (int)FAULTY_DO(store_system_ops.lock_probe(NULL, fd, type));
+	return (int)FAULTY_DO(store_system_ops.lock_probe(NULL, fd, type, from, size));
 }
 
 static inline int faulty_touch(void *ctx, int fd)

@@ -316,16 +316,16 @@ static ssize_t stale_getdents(void *ctx, int fd, void *buf, size_t size)
 	return ops->getdents(client, fd, buf, size);
 }
 
-static int stale_lock(void *ctx, int fd, int type)
+static int stale_lock(void *ctx, int fd, int type, off_t from, off_t size)
 {
 	BEFORE(-EIO);
-	return ops->lock(client, fd, type);
+	return ops->lock(client, fd, type, from, size);
 }
 
-static int stale_lock_probe(void *ctx, int fd, int type)
+static int stale_lock_probe(void *ctx, int fd, int type, off_t from, off_t size)
 {
 	BEFORE(-EIO);
-	return ops->lock_probe(client, fd, type);
+	return ops->lock_probe(client, fd, type, from, size);
 }
 
 static int stale_fchmod(void *ctx, int fd, mode_t mode)

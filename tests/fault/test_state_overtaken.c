@@ -511,7 +511,7 @@ static const struct scenario {
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
-static int lock_that_holds_nobody_back(void *ctx, int fd, int type)
+static int lock_that_holds_nobody_back(void *ctx, int fd, int type, off_t from, off_t size)
 {
 	const struct faulty *faulty = ctx;
 

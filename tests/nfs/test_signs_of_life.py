@@ -150,6 +150,19 @@ class Joined(MachinesTest):
         child.fails("EOWNERDEAD", patience=3 * PATIENCE)
         self.assertIn("the joined machine", self.ends("run")[1])
 
+    def test_claimer_that_vanishes_is_noticed_though_the_joined_machine_lives(self):
+        _, second = self.begin()
+        child = self.b.trial("child").start("os.listdir(path)", path=self.b.point + "/run").parked()
+        self.a.link("down")
+        cut = time.monotonic()
+        child.fails("EOWNERDEAD", patience=3 * (SILENCE + LEASE))
+        took = child.ended - cut
+        figure("NFS %s: a waiter was told of the claimer's death, while a joined machine lives, after %.1f s" % (self.version, took))
+        self.assertLess(took, (SILENCE if self.version == "3" else LEASE) + SOON)
+        second.must_run()
+        self.end(second)
+        self.assertEqual(second.wait(3 * PATIENCE), 3, second.output())
+
 
 if __name__ == "__main__":
     main()

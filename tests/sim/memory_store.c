@@ -23,6 +23,8 @@ struct memory_lock {
 	const struct memory_file *file;
 	const struct memory_client *client;
 	int type;
+	off_t from;
+	uint64_t end;
 };
 
 struct memory_inode {
@@ -747,15 +749,22 @@ static ssize_t memory_getdents(void *ctx, int fd, void *buf, size_t size)
 	return (ssize_t)used;
 }
 
-static bool refused(const struct memory_file *file, int type)
+static uint64_t range_end(off_t from, off_t size)
+{
+	return size ? (uint64_t)(from + size) : UINT64_MAX;
+}
+
+static bool refused(const struct memory_file *file, int type, off_t from, off_t size)
 {
 	for (const struct memory_lock *lock = file->inode->locks; lock; lock = lock->next)
-		if (lock->file != file && (type == F_WRLCK || lock->type == F_WRLCK))
+		if (lock->file != file && (type == F_WRLCK || lock->type == F_WRLCK) && (uint64_t)from < lock->end &&
+		    (uint64_t)lock->from < range_end(from, size))
 			return true;
 	return false;
 }
 
-static int memory_lock(void *ctx, int fd, int type)
+/* Nobody has two ranges of one file. */
+static int memory_lock(void *ctx, int fd, int type, off_t from, off_t size)
 {
 	CALL(MEMORY_LOCK);
 	struct memory_file *file = file_of(client, fd);
@@ -764,7 +773,7 @@ static int memory_lock(void *ctx, int fd, int type)
 	if (!file)
 		return -EBADF;
 	client->requests++;
-	if (type != F_UNLCK && refused(file, type))
+	if (type != F_UNLCK && refused(file, type, from, size))
 		return -EAGAIN;
 	unlock(file->inode, file, NULL);
 	if (type == F_UNLCK)
@@ -772,12 +781,12 @@ static int memory_lock(void *ctx, int fd, int type)
 	lock = calloc(1, sizeof(*lock));
 	if (!lock)
 		abort();
-	*lock = (struct memory_lock){.next = file->inode->locks, .file = file, .client = client, .type = type};
+	*lock = (struct memory_lock){.next = file->inode->locks, .file = file, .client = client, .type = type, .from = from, .end = range_end(from, size)};
 	file->inode->locks = lock;
 	return 0;
 }
 
-static int memory_lock_probe(void *ctx, int fd, int type)
+static int memory_lock_probe(void *ctx, int fd, int type, off_t from, off_t size)
 {
 	CALL(MEMORY_PROBE);
 	struct memory_file *file = file_of(client, fd);
@@ -785,7 +794,7 @@ static int memory_lock_probe(void *ctx, int fd, int type)
 	if (!file)
 		return -EBADF;
 	client->requests++;
-	return refused(file, type);
+	return refused(file, type, from, size);
 }
 
 static int memory_fchmod(void *ctx, int fd, mode_t mode)

@@ -117,6 +117,31 @@ static void lease_of_another_process_is_seen_and_ends_with_it(void **unused)
 	teardown(NULL);
 }
 
+static void claimer_that_died_is_seen_though_one_that_joined_lives(void **unused)
+{
+	struct lease joined = LEASE_INIT, claimer = LEASE_INIT;
+	struct holder holder;
+
+	setup(NULL);
+	start_holder(&holder);
+	assert_int_equal(scratch_claim(&scratch, "c", "t"), 0);
+	assert_int_equal(lease_join(&scratch.store, "c", &joined), 0);
+	assert_int_equal(lease_end_dead(&scratch.store, "c", "reader", "owner died"), -EBUSY);
+	end_holder(&holder, SIGKILL);
+	assert_int_equal(lease_held(&scratch.store, "c"), 0);
+	assert_int_equal(lease_joined(&scratch.store, "c"), 1);
+	/* What is still written keeps the checkpoint from being sealed and from being removed, not from being ended. */
+	assert_int_equal(lease_share(&scratch.store, "c", &claimer), 0);
+	assert_int_equal(lease_exclude(&scratch.store, &claimer), -EBUSY);
+	lease_drop(&scratch.store, &claimer);
+	assert_int_equal(lease_seize(&scratch.store, "c", &claimer), -EBUSY);
+	assert_int_equal(lease_end_dead(&scratch.store, "c", "reader", "owner died"), 0);
+	assert_int_equal(scratch_kind(&scratch, "c"), STATE_FAILED);
+	lease_drop(&scratch.store, &joined);
+	assert_int_equal(lease_joined(&scratch.store, "c"), 0);
+	teardown(NULL);
+}
+
 static void writer_that_died_is_ended_as_failed_and_one_that_lives_is_not(void **unused)
 {
 	struct holder holder;
@@ -266,6 +291,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lease_is_shared_by_many_and_exclusive_for_one),
 		cmocka_unit_test(lease_of_another_process_is_seen_and_ends_with_it),
+		cmocka_unit_test(claimer_that_died_is_seen_though_one_that_joined_lives),
 		cmocka_unit_test(writer_that_died_is_ended_as_failed_and_one_that_lives_is_not),
 		cmocka_unit_test(only_open_checkpoints_have_a_dead_owner),
 		cmocka_unit_test(of_several_who_find_a_dead_owner_all_agree),

@@ -77,7 +77,7 @@ static int take_lock(const struct store *store, int work)
 
 	if (fd < 0)
 		return fd;
-	error = store->ops->lock(store->ctx, fd, F_WRLCK);
+	error = store->ops->lock(store->ctx, fd, F_WRLCK, 0, 0);
 	if (!error)
 		return fd;
 	store->ops->close(store->ctx, fd);
@@ -87,7 +87,7 @@ static int take_lock(const struct store *store, int work)
 static bool is_locked(const struct store *store, int work)
 {
 	int fd = store_open_lock(store, work, "lock", O_RDONLY | O_NONBLOCK);
-	bool locked = fd >= 0 && store->ops->lock_probe(store->ctx, fd, F_WRLCK) == 1;
+	bool locked = fd >= 0 && store->ops->lock_probe(store->ctx, fd, F_WRLCK, 0, 0) == 1;
 
 	if (fd >= 0)
 		store->ops->close(store->ctx, fd);
