@@ -174,46 +174,48 @@ bool gate_hints_nudged_(struct gate_checkpoint *checkpoint)
 	return nudged;
 }
 
-/* Asks again. True when the last answer is too long ago. */
-static bool ask_again(struct gate *gate, struct gate_follow *follow, uint64_t now)
+/* Asks again. True when the last answer is so long ago that the checkpoint is to be looked at, in *delay ns. */
+static bool ask_again(struct gate *gate, struct gate_follow *follow, uint64_t now, uint64_t *delay)
 {
-	bool silent = follow->proven && follow->unanswered >= UNANSWERED_MAX;
+	bool doubt = follow->proven && follow->unanswered >= UNANSWERED_DOUBT;
+	bool silent = doubt && follow->unanswered >= UNANSWERED_MAX;
 
+	/* its writer may be dead: from now on it is looked at more often */
 	if (silent)
 		follow->proven = false;
+	*delay = silent ? 0 : 1;
 	follow->due_ns = now + gate_ask_interval_(follow->unanswered++);
 	follow->challenged = false;
 	ask(gate, follow);
-	return silent;
+	return doubt;
 }
 
 uint64_t gate_follow_work_(struct gate *gate, uint64_t now)
 {
 	struct gate_hints *hints = gate->hints;
-	struct gate_checkpoint *silent;
+	struct gate_checkpoint *doubtful;
 	struct gate_follow *follow;
-	uint64_t next;
+	uint64_t next, delay;
 
 	do {
-		silent = NULL;
+		doubtful = NULL;
 		next = 0;
 		pthread_mutex_lock(&hints->lock);
 		DL_FOREACH(hints->following, follow)
 		{
-			if (follow->due_ns <= now && ask_again(gate, follow, now)) {
-				silent = gate_checkpoint_ref((void *)((char *)follow - offsetof(struct gate_checkpoint, follow)));
+			if (follow->due_ns <= now && ask_again(gate, follow, now, &delay)) {
+				doubtful = gate_checkpoint_ref((void *)((char *)follow - offsetof(struct gate_checkpoint, follow)));
 				break;
 			}
 			if (!next || follow->due_ns < next)
 				next = follow->due_ns;
 		}
 		pthread_mutex_unlock(&hints->lock);
-		/* its writer may be dead: from now on it is looked at more often */
-		if (silent) {
-			gate_attend_(silent, 0);
-			gate_checkpoint_put(silent);
+		if (doubtful) {
+			gate_attend_(doubtful, delay);
+			gate_checkpoint_put(doubtful);
 		}
-	} while (silent);
+	} while (doubtful);
 	return next;
 }
 

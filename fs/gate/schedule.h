@@ -7,8 +7,9 @@
 
 #define SETTLED_NS 200000000u /* far more than a tick of any server's clock */
 #define READ_NS 300000000000u /* so often all is read, whatever the folder looks like */
-#define RENEW_NS 3000000000u  /* the mount that can tell of the end is asked again so long after its answer */
-#define UNANSWERED_MAX 3u     /* questions, one after the other: then it can not be relied on */
+#define RENEW_NS 1000000000u  /* the mount that can tell of the end is asked again so long after its answer */
+#define UNANSWERED_DOUBT 2u   /* questions, one after the other: then the export is looked at, once, … */
+#define UNANSWERED_MAX 3u     /* … and then it can not be relied on */
 
 /* Until the next look, if the last time it was `last` (0: the first look was just now). `ours`: this mount writes. `hinted`: somebody sends a datagram when it
  * ends. `settled`: what was read last is sure to be what was there. */

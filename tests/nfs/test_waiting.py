@@ -103,6 +103,29 @@ class Soon(Waiting):
         _, worst = self.rounds("datagrams dropped")
         self.assertLess(worst, 1.5 * SLOWNESS)
 
+    def test_with_datagrams_that_are_dropped_just_before_the_seal(self):
+        """Nothing but the silence tells that none will come."""
+        self.a.mount()
+        self.b.mount()
+        self.addCleanup(self.a.datagrams, "pass")
+        somebody, delays = self.b.trial("somebody"), []
+        for number in range(20):
+            writer, reader = self.begin(number), self.b.trial("reader")
+            reading = self.read(reader, number).parked()
+            self.await_hinted(self.b, somebody, 1)
+            time.sleep(number % 7 * 0.31)
+            self.a.datagrams("drop")
+            sealing = writer.starts_call(self.a.point, CALL_SEAL, "p%d" % number)
+            self.assertEqual(0, sealing.value()[0], sealing.value())
+            self.assertEqual("content %d" % number, reading.value())
+            delays.append(reading.ended - sealing.ended)
+            self.a.datagrams("pass")
+            writer.close()
+            reader.close()
+        figure("NFS %s, datagrams that stop just before the seal: the reader went on %.1f s after it (median of %d; at most %.1f s)" % (
+            self.version, statistics.median(delays), len(delays), max(delays)))
+        self.assertLess(max(delays), 2 * SLOWNESS)
+
     def test_with_datagrams_that_are_dropped_after_a_while(self):
         self.a.mount()
         self.b.mount()

@@ -423,6 +423,8 @@ static void ask(uint32_t number)
 		trial->proven = false;
 		trial->interval_ns = 0;
 		attend(number, 0);
+	} else if (trial->proven && trial->unanswered >= UNANSWERED_DOUBT) {
+		attend(number, 1);
 	}
 	trial->sequence++;
 	trial->challenged = false;
