@@ -248,7 +248,9 @@ int gate_is_dead_(struct gate_checkpoint *checkpoint, const struct record *who)
 
 	pthread_mutex_lock(&beats->watch_lock);
 	struct liveness_watch *watch = find_watch(beats, who->mount);
-	int dead = watch ? liveness_judge(&gate->options.store, &gate->options.liveness, checkpoint->path, who, watch) : -ENOMEM;
+	/* while it is polled */
+	int *lock = checkpoint->folder >= 0 ? &checkpoint->lock_file : NULL;
+	int dead = watch ? liveness_judge(&gate->options.store, &gate->options.liveness, checkpoint->path, who, watch, lock) : -ENOMEM;
 	pthread_mutex_unlock(&beats->watch_lock);
 	return dead;
 }

@@ -48,7 +48,7 @@ struct gate_checkpoint {
 	bool state_known;
 	uint64_t looked_ns; /* when `state` was read (CLOCK_MONOTONIC) */
 	/* poll.c: what the state folder looked like */
-	int folder; /* -1: not open */
+	int folder, lock_file; /* -1: not open; the second only while the first is, and in use */
 	struct state_stamp stamp;
 	uint64_t stamp_ns, read_ns, judged_ns; /* when that stamp was first seen; when the state was last read, and its writer judged, by a poll */
 	struct gate_sealed *sealed;
@@ -260,6 +260,8 @@ void gate_attend_locked_(struct gate_checkpoint *checkpoint, uint64_t delay_ns);
 void gate_tell_(struct gate_checkpoint *checkpoint);
 
 /* ---- poll.c ---- */
+/* What polling keeps open of the state. Under checkpoint->lock, or of one that nobody has any more. */
+void gate_close_folder_(struct gate_checkpoint *checkpoint);
 void gate_poll_job_(struct pool_job *job);
 
 /* ---- hints.c, follow.c: hints to and from other mounts ---- */

@@ -55,13 +55,15 @@ static bool is_hinted(struct gate_checkpoint *checkpoint)
 	return gate_hints_proven_(checkpoint);
 }
 
-static void close_folder(struct gate_checkpoint *checkpoint)
+void gate_close_folder_(struct gate_checkpoint *checkpoint)
 {
 	const struct store *store = &checkpoint->gate->options.store;
 
 	if (checkpoint->folder >= 0)
 		store->ops->close(store->ctx, checkpoint->folder);
-	checkpoint->folder = -1;
+	if (checkpoint->lock_file >= 0)
+		store->ops->close(store->ctx, checkpoint->lock_file);
+	checkpoint->folder = checkpoint->lock_file = -1;
 }
 
 /* Was the state read when no later change could look like the one before? */
@@ -86,7 +88,7 @@ static bool may_differ(struct gate_checkpoint *checkpoint, uint64_t now)
 		checkpoint->stamp_ns = now;
 		/* the path may lead to another one by now */
 		if (!fresh || !known)
-			close_folder(checkpoint);
+			gate_close_folder_(checkpoint);
 	}
 	return !same || !checkpoint->state_known || !is_settled(checkpoint);
 }
@@ -139,7 +141,7 @@ static void end_polling(struct gate_checkpoint *checkpoint)
 	remove_watch(checkpoint);
 	gate_hints_leave_(checkpoint);
 	pthread_mutex_lock(&checkpoint->lock);
-	close_folder(checkpoint);
+	gate_close_folder_(checkpoint);
 	checkpoint->judged_ns = 0;
 	pthread_mutex_unlock(&checkpoint->lock);
 }

@@ -143,19 +143,37 @@ void lease_drop(const struct store *store, struct lease *lease)
 	lease->fd = -1;
 }
 
-static int is_held(const struct store *store, const char *path, off_t size)
+static int open_to_probe(const struct store *store, const char *path)
 {
 	AUTO_FD(dir, store);
-	AUTO_FD(lock, store);
 
 	dir.fd = state_open_dir(store, path, false);
 	if (dir.fd < 0)
-		return dir.fd == -ENOENT ? 0 : dir.fd;
+		return dir.fd;
 	store_refresh(store, dir.fd);
-	lock.fd = open_lock(store, dir.fd, O_RDONLY | O_NONBLOCK);
-	if (lock.fd < 0)
-		return lock.fd == -ENOENT ? 0 : lock.fd;
-	return store->ops->lock_probe(store->ctx, lock.fd, F_WRLCK, 0, size);
+	return open_lock(store, dir.fd, O_RDONLY | O_NONBLOCK);
+}
+
+/* *fd stays open, and is good for the next time, while somebody holds it: what is free is opened anew, as it may be that of a checkpoint that was removed. */
+static int probe(const struct store *store, const char *path, off_t size, int *fd)
+{
+	int rc;
+
+	if (*fd < 0)
+		*fd = open_to_probe(store, path);
+	rc = *fd < 0 ? *fd : store->ops->lock_probe(store->ctx, *fd, F_WRLCK, 0, size);
+	if (*fd >= 0 && rc != 1)
+		store->ops->close(store->ctx, *fd);
+	if (rc != 1)
+		*fd = -1;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int is_held(const struct store *store, const char *path, off_t size)
+{
+	AUTO_FD(lock, store);
+
+	return probe(store, path, size, &lock.fd);
 }
 
 int lease_held(const struct store *store, const char *path)
@@ -166,6 +184,11 @@ int lease_held(const struct store *store, const char *path)
 int lease_joined(const struct store *store, const char *path)
 {
 	return is_held(store, path, 0);
+}
+
+int lease_watch(const struct store *store, const char *path, int *fd)
+{
+	return probe(store, path, CLAIMER_SIZE, fd);
 }
 
 int state_fail_in(const struct store *store, const char *path, int dir, unsigned int generation, const char *trial,

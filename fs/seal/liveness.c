@@ -214,12 +214,12 @@ int liveness_look(const struct store *store, const char *mount, unsigned int hea
 }
 
 int liveness_judge(const struct store *store, const struct liveness *liveness, const char *path,
-		   const struct record *claim, struct liveness_watch *watch)
+		   const struct record *claim, struct liveness_watch *watch, int *lock)
 {
 	int held;
 
 	if (!claim->no_lease && liveness->probes) {
-		held = lease_held(store, path);
+		held = lock ? lease_watch(store, path, lock) : lease_held(store, path);
 		return held < 0 ? held : !held;
 	}
 	if (!*claim->mount || !claim->heartbeat)

@@ -38,6 +38,9 @@ void lease_drop(const struct store *store, struct lease *lease);
 /* Does the mount live that claimed? 1 yes, 0 no (or there is no lock file), -errno. Takes nothing. An error (-ENOLCK, -EIO, …) is never a no. It asks whether or
  * not this machine takes locks itself. */
 int lease_held(const struct store *store, const char *path);
+/* The same, to be asked often: one request after the first. *fd is -1 at first; the caller closes it when he is done, or when the folder of the checkpoint's state has
+ * changed, since another lock file may be there then. */
+int lease_watch(const struct store *store, const char *path, int *fd);
 /* Does any live that writes, the one that claimed or one that joined? As above. */
 int lease_joined(const struct store *store, const char *path);
 

@@ -68,9 +68,9 @@ struct liveness_watch {
 int liveness_look(const struct store *store, const char *mount, unsigned int heartbeat, struct liveness_watch *watch);
 
 /* Does the mount that made this claim of `path` live, by the sign that the claim names? As above; -ENOLCK: this machine can not tell. Without a lease it is to be
- * asked again and again. */
+ * asked again and again. `lock`: as in lease_watch(); NULL: it is asked once. */
 int liveness_judge(const struct store *store, const struct liveness *liveness, const char *path, const struct record *claim,
-		   struct liveness_watch *watch);
+		   struct liveness_watch *watch, int *lock);
 /* Ends the generation of this claim, which was judged dead. 0 when it is ended now, whoever did it; -EBUSY: it lives after all, or is another one's by now;
  * -EACCES when this user may not decide it. */
 int liveness_end_dead(const struct store *store, const struct liveness *liveness, const char *path, const struct record *claim,

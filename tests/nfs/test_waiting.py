@@ -63,8 +63,8 @@ class Quiet(Waiting):
     def test_with_hints_at_most_one_request_in_five_seconds_and_checkpoint(self):
         self.assertLessEqual(self.minute(), 10 * 60 / 5)
 
-    def test_without_hints_a_few_a_second_and_checkpoint(self):
-        self.assertLessEqual(self.minute("hints=off"), 10 * 60 * 6)
+    def test_without_hints_less_than_two_a_second_and_checkpoint(self):
+        self.assertLessEqual(self.minute("hints=off"), 10 * 60 * 2)
 
 
 @in_versions()
@@ -107,7 +107,6 @@ class Soon(Waiting):
         """Nothing but the silence tells that none will come."""
         self.a.mount()
         self.b.mount()
-        self.addCleanup(self.a.datagrams, "pass")
         somebody, delays = self.b.trial("somebody"), []
         for number in range(20):
             writer, reader = self.begin(number), self.b.trial("reader")
@@ -122,8 +121,10 @@ class Soon(Waiting):
             self.a.datagrams("pass")
             writer.close()
             reader.close()
+        median = statistics.median(delays)
         figure("NFS %s, datagrams that stop just before the seal: the reader went on %.1f s after it (median of %d; at most %.1f s)" % (
-            self.version, statistics.median(delays), len(delays), max(delays)))
+            self.version, median, len(delays), max(delays)))
+        self.assertLess(median, 2)
         self.assertLess(max(delays), 2 * SLOWNESS)
 
     def test_with_datagrams_that_are_dropped_after_a_while(self):

@@ -4,7 +4,7 @@
  *     count_requests memory               against an export in memory, whose client caches as Linux' does; what each may make at most is requests.h:
  *                                         exit status 1 when one makes more
  *     count_requests STEP DIRECTORY N     one step on N checkpoints of an export over NFS, on a machine of its own, where /proc/net/rpc/nfs counts:
- *                                         prepare (on another), then, in this order, open, stamp, judge, naive; (on the other) end; read; and claim
+ *                                         prepare (on another), then, in this order, open, stamp, judge, again, naive; (on the other) end; read; and claim
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -112,7 +112,9 @@ static void step(const struct store *store, const char *word, const char *path, 
 	} else if (strcmp(word, "stamp") == 0) {
 		need(state_stamp(store, *fd, &stamp), "stamp");
 	} else if (strcmp(word, "judge") == 0) {
-		need(lease_held(store, path), "judge");
+		need(lease_watch(store, path, fd), "judge");
+	} else if (strcmp(word, "again") == 0) {
+		need(lease_watch(store, path, fd), "judge again");
 	} else if (strcmp(word, "naive") == 0) {
 		need(state_has_ended(store, path, 1), "naive");
 	} else if (strcmp(word, "read") == 0) {
@@ -164,6 +166,8 @@ static void over_nfs(const char *word, const char *directory, int count)
 		for (int i = 0; i < count; i++) {
 			if (strcmp(word, "stamp") == 0)
 				step(&store, "open", path_of("c", i), &fd);
+			if (strcmp(word, "again") == 0)
+				step(&store, "judge", path_of("c", i), &fd);
 			uint64_t before = requests_so_far();
 			step(&store, word, path_of("c", i), &fd);
 			sum += requests_so_far() - before;
@@ -184,12 +188,12 @@ static int in_memory(void)
 		const char *step;
 		unsigned int most;
 	} steps[] = {{"claim", REQUESTS_CLAIM},	 {"open", REQUESTS_OPEN_FOLDER},      {"read", REQUESTS_READ}, {"stamp", REQUESTS_STAMP},
-		     {"judge", REQUESTS_JUDGE},	 {"naive", REQUESTS_HAS_ENDED},	      {"end", REQUESTS_END},   {"read", REQUESTS_READ}};
+		     {"judge", REQUESTS_JUDGE},	 {"again", REQUESTS_JUDGE_AGAIN}, {"naive", REQUESTS_HAS_ENDED},	      {"end", REQUESTS_END},   {"read", REQUESTS_READ}};
 	struct memory_server *server = memory_server_new();
 	struct memory_client *writer = memory_client_new(server, true), *reader = memory_client_new(server, true);
 	struct config config;
 	struct lease leases[2] = {LEASE_INIT, LEASE_INIT};
-	int fd = -1, status = 0;
+	int fd = -1, lock = -1, status = 0;
 
 	need(config_default(&config), "config");
 	need(config_init_export(&writer->store, &config), "config");
@@ -206,6 +210,8 @@ static int in_memory(void)
 				leases[turn] = claim(&writer->store, path);
 			else if (strcmp(steps[i].step, "end") == 0)
 				end(&writer->store, path, &leases[turn]);
+			else if (strcmp(steps[i].step, "judge") == 0 || strcmp(steps[i].step, "again") == 0)
+				step(&reader->store, steps[i].step, path, &lock);
 			else
 				step(&reader->store, steps[i].step, path, &fd);
 			uint64_t made = writer->requests + reader->requests - before;
@@ -215,7 +221,8 @@ static int in_memory(void)
 				status = 1;
 		}
 		reader->store.ops->close(reader, fd);
-		fd = -1;
+		reader->store.ops->close(reader, lock);
+		fd = lock = -1;
 	}
 	memory_client_free(writer);
 	memory_client_free(reader);

@@ -71,6 +71,7 @@ struct trial {
 	enum state_kind known; /* its parent's state, as it was read last */
 	struct state_stamp stamp;
 	int folder; /* of its parent's state; of one that writes: the lock */
+	int lock_file; /* of its parent, while it is watched */
 	unsigned int looks; /* the number of the look that is due: those before it are void */
 	bool looking, again; /* a look is under way; another was asked for meanwhile */
 	/* of its questions */
@@ -384,6 +385,14 @@ static void attend(uint32_t number, uint64_t delay)
 		push(sim.now + delay, (struct event){.kind = DUE_LOOK, .who = number, .number = ++trial->looks});
 }
 
+/* gate_close_folder_(), as far as it is the lock's */
+static void forget_lock(struct trial *trial)
+{
+	if (trial->lock_file >= 0)
+		store_of(trial->machine)->ops->close(store_of(trial->machine)->ctx, trial->lock_file);
+	trial->lock_file = -1;
+}
+
 static void wake(uint32_t number)
 {
 	struct trial *trial = &sim.trials[number];
@@ -407,6 +416,7 @@ static void wake(uint32_t number)
 	if (trial->folder >= 0)
 		store_of(trial->machine)->ops->close(store_of(trial->machine)->ctx, trial->folder);
 	trial->folder = -1;
+	forget_lock(trial);
 	if (!sim.draining) {
 		request((struct job){.kind = CLAIM, .who = number, .left = REQUESTS_CLAIM});
 		push(sim.now + options.run_ns / 2 + random_below(options.run_ns), (struct event){.kind = DUE_END, .who = number});
@@ -555,13 +565,14 @@ static void look_further(struct trial *trial, struct job *job)
 	need(state_stamp(store, trial->folder, &stamp), "a state folder can not be looked at");
 	bool differs = trial->stamp_ns == 0 || !state_stamp_equal(&stamp, &trial->stamp);
 	if (differs) {
+		forget_lock(trial);
 		trial->stamp = stamp;
 		trial->stamp_ns = sim.now;
 	}
 	trial->nudged = false;
 	job->read = differs || !is_settled(trial) || sim.now - trial->read_ns >= READ_NS;
 	job->judge = judge || (nudged && !job->read);
-	job->left = (job->read ? REQUESTS_READ : 0) + (job->judge ? REQUESTS_JUDGE : 0);
+	job->left = (job->read ? REQUESTS_READ : 0) + (!job->judge ? 0 : trial->lock_file >= 0 ? REQUESTS_JUDGE_AGAIN : REQUESTS_JUDGE);
 	if (job->read)
 		trial->read_ns = sim.now;
 }
@@ -590,9 +601,9 @@ static enum state_kind read_state(uint32_t machine, uint32_t trial)
 }
 
 /* gate_judge_(): nobody dies here, so a writer whose lease is gone has ended. */
-static void judge(const struct trial *trial)
+static void judge(struct trial *trial)
 {
-	if (lease_held(store_of(trial->machine), path_of(trial->parent)) != 1 && sim.trials[trial->parent].phase != ENDED)
+	if (lease_watch(store_of(trial->machine), path_of(trial->parent), &trial->lock_file) != 1 && sim.trials[trial->parent].phase != ENDED)
 		fail("a living writer holds no lease", trial->parent);
 }
 
@@ -688,7 +699,7 @@ static void ended(uint32_t number)
 	need(state_end(store, path_of(number), &record, NULL), "an end is refused");
 	record_free(&record);
 	lease_drop(store, &lease);
-	trial->folder = -1;
+	trial->folder = trial->lock_file = -1;
 	trial->phase = ENDED;
 	trial->ended_ns = sim.now;
 	stage_over(trial->machine, number, HINT_OPEN);
@@ -800,7 +811,7 @@ static void begin(uint32_t number)
 	struct trial *trial = &sim.trials[number];
 
 	trial->parent = parent_of(number);
-	trial->folder = -1;
+	trial->folder = trial->lock_file = -1;
 	reserve(number);
 	if (trial->parent == NOBODY) {
 		trial->phase = RUNS;

@@ -142,6 +142,31 @@ static void claimer_that_died_is_seen_though_one_that_joined_lives(void **unused
 	teardown(NULL);
 }
 
+static void lease_that_is_watched_is_seen_to_go_and_to_come_back(void **unused)
+{
+	struct holder holder;
+	int fd = -1, opened;
+
+	setup(NULL);
+	assert_int_equal(lease_watch(&scratch.store, "c", &fd), 0);
+	assert_int_equal(fd, -1);
+	for (int turn = 0; turn < 2; turn++) {
+		start_holder(&holder);
+		assert_int_equal(lease_watch(&scratch.store, "c", &fd), 1);
+		opened = fd;
+		assert_true(fd >= 0);
+		assert_int_equal(lease_watch(&scratch.store, "c", &fd), 1);
+		assert_int_equal(fd, opened);
+		end_holder(&holder, SIGKILL);
+		assert_int_equal(lease_watch(&scratch.store, "c", &fd), 0);
+		assert_int_equal(fd, -1);
+		assert_int_equal(fcntl(opened, F_GETFD), -1);
+		/* Another lock file than before. */
+		assert_int_equal(unlinkat(scratch.store.root, ".sealfs/state/c/lock", 0), 0);
+	}
+	teardown(NULL);
+}
+
 static void writer_that_died_is_ended_as_failed_and_one_that_lives_is_not(void **unused)
 {
 	struct holder holder;
@@ -292,6 +317,7 @@ int main(void)
 		cmocka_unit_test(lease_is_shared_by_many_and_exclusive_for_one),
 		cmocka_unit_test(lease_of_another_process_is_seen_and_ends_with_it),
 		cmocka_unit_test(claimer_that_died_is_seen_though_one_that_joined_lives),
+		cmocka_unit_test(lease_that_is_watched_is_seen_to_go_and_to_come_back),
 		cmocka_unit_test(writer_that_died_is_ended_as_failed_and_one_that_lives_is_not),
 		cmocka_unit_test(only_open_checkpoints_have_a_dead_owner),
 		cmocka_unit_test(of_several_who_find_a_dead_owner_all_agree),

@@ -247,22 +247,22 @@ static void claim_says_which_sign_counts(void **state)
 	make_claim(&claim, "c");
 	/* Nobody holds the lock, which says nothing of one that has heartbeats only. */
 	for (int i = 0; i < LIVENESS_MISSES; i++) {
-		assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch), 0);
+		assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch, NULL), 0);
 		now_ns += 5 * S;
 	}
-	assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch), 1);
+	assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch, NULL), 1);
 	/* Of one that has a lease the lock counts, for those who see it. */
 	claim.no_lease = false;
 	assert_int_equal(lease_share(&scratch.store, "c", &lease), 0);
-	assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch), 0);
-	assert_int_equal(liveness_judge(&store, &blind, "c", &claim, &watch), 1);
+	assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch, NULL), 0);
+	assert_int_equal(liveness_judge(&store, &blind, "c", &claim, &watch, NULL), 1);
 	lease_drop(&scratch.store, &lease);
-	assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch), 1);
+	assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch, NULL), 1);
 	/* An older program's: who sees no locks can not tell. */
 	claim.mount[0] = '\0';
 	claim.heartbeat = 0;
-	assert_int_equal(liveness_judge(&store, &blind, "c", &claim, &watch), -ENOLCK);
-	assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch), 1);
+	assert_int_equal(liveness_judge(&store, &blind, "c", &claim, &watch, NULL), -ENOLCK);
+	assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch, NULL), 1);
 	record_free(&claim);
 	scratch_close(&scratch);
 }
@@ -282,7 +282,7 @@ static void error_of_the_lock_never_means_that_nobody_lives(void **state)
 	lease_drop(&scratch.store, &lease);
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		faulty = (struct faulty){.mode = FAULTY_LOCKS, .error = errors[i]};
-		assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch), -errors[i]);
+		assert_int_equal(liveness_judge(&store, &sees, "c", &claim, &watch, NULL), -errors[i]);
 		/* Nor is the exclusive lock that could not be had taken for one that was. */
 		assert_true(liveness_end_dead(&store, &sees, "c", &claim, "reader", "owner died") < 0);
 		assert_int_equal(scratch_kind(&scratch, "c"), STATE_OPEN);

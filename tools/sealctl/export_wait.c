@@ -49,7 +49,7 @@ static bool judge_writer(const struct export_dir *export, const char *path, cons
 		pace->watch = (struct liveness_watch){0};
 		strcpy(pace->mount, claim->mount);
 	}
-	if (liveness_judge(export->store, &export->liveness, path, claim, &pace->watch) <= 0 ||
+	if (liveness_judge(export->store, &export->liveness, path, claim, &pace->watch, NULL) <= 0 ||
 	    export_record(&self, RECORD_END))
 		return false;
 	return !liveness_end_dead(export->store, &export->liveness, path, claim, self.trial, "owner died");
