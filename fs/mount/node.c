@@ -47,6 +47,7 @@ static struct node *new_node(struct nodes *nodes)
 	node->directory = -1;
 	node->generation = ++nodes->next_generation;
 	DL_APPEND2(nodes->all, node, all_prev, all_next);
+	atomic_fetch_add(&nodes->count, 1);
 	return node;
 }
 
@@ -99,7 +100,7 @@ void nodes_destroy(struct nodes *nodes)
 		garbage = node;
 	}
 	nodes->all = nodes->root = NULL;
-	node_free_garbage(garbage);
+	node_free_garbage(nodes, garbage);
 	pthread_mutex_destroy(&nodes->lock);
 	pthread_mutex_destroy(&nodes->io_lock);
 }
@@ -225,7 +226,7 @@ int node_look_up(struct nodes *nodes, struct node *parent, const char *name, con
 		directory = -1;
 	}
 	pthread_mutex_unlock(&nodes->lock);
-	node_free_garbage(garbage);
+	node_free_garbage(nodes, garbage);
 	gate_checkpoint_put(checkpoint);
 	if (directory >= 0)
 		close(directory);
@@ -243,6 +244,7 @@ int node_promise(struct nodes *nodes, struct node *parent, const char *name, mod
 	struct node *node = new_node(nodes);
 	if (node && !(node->promise_name = strdup(name))) {
 		DL_DELETE2(nodes->all, node, all_prev, all_next);
+		atomic_fetch_sub(&nodes->count, 1);
 		free(node);
 		node = NULL;
 	}
@@ -268,7 +270,7 @@ void node_forget(struct nodes *nodes, struct node *node, uint64_t count)
 	node->lookups -= count < node->lookups ? count : node->lookups;
 	node_retire_locked(nodes, node, &garbage);
 	pthread_mutex_unlock(&nodes->lock);
-	node_free_garbage(garbage);
+	node_free_garbage(nodes, garbage);
 }
 
 struct gate_checkpoint *node_checkpoint(struct nodes *nodes, struct node *node)
@@ -296,5 +298,5 @@ void node_put(struct nodes *nodes, struct node *node)
 	pthread_mutex_lock(&nodes->lock);
 	node_put_locked(nodes, node, &garbage);
 	pthread_mutex_unlock(&nodes->lock);
-	node_free_garbage(garbage);
+	node_free_garbage(nodes, garbage);
 }

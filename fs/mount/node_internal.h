@@ -37,7 +37,7 @@ void node_rescope_locked(struct nodes *nodes, struct node *node);
 /* If nobody refers to the node. */
 void node_retire_locked(struct nodes *nodes, struct node *node, struct node **garbage);
 void node_put_locked(struct nodes *nodes, struct node *node, struct node **garbage);
-void node_free_garbage(struct node *garbage);
+void node_free_garbage(struct nodes *nodes, struct node *garbage);
 /* A node below `parent` gets its depth and, if `path` is a checkpoint's, the checkpoint (NULL when memory is out). */
 void node_attach_checkpoint_locked(struct nodes *nodes, struct node *node, struct node *parent, const char *path);
 

@@ -2,10 +2,13 @@
 #include "node_internal.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <utlist.h>
+
+#define TRIM_LEAST 4096 /* nodes, about 1 MiB */
 
 static void make_key(char *key, const struct node *parent, const char *name, size_t length)
 {
@@ -151,8 +154,25 @@ void node_put_locked(struct nodes *nodes, struct node *node, struct node **garba
 	node_retire_locked(nodes, node, garbage);
 }
 
-void node_free_garbage(struct node *garbage)
+/*
+ * The allocator keeps what it is given back. Once as many nodes were freed as are left, the pages between those go back to the system: seldom enough, since it takes
+ * longer the more there are, and no tree that was walked through once stays in memory.
+ */
+static void trim_memory(struct nodes *nodes, unsigned long freed)
 {
+	unsigned long sum = atomic_fetch_add(&nodes->freed, freed) + freed;
+
+	if (sum < TRIM_LEAST || sum < atomic_load(&nodes->count))
+		return;
+	/* one of those who come at the same time */
+	if (atomic_exchange(&nodes->freed, 0) >= TRIM_LEAST)
+		malloc_trim(0);
+}
+
+void node_free_garbage(struct nodes *nodes, struct node *garbage)
+{
+	unsigned long freed = 0;
+
 	while (garbage) {
 		struct node *next = garbage->promise_parent;
 		if (garbage->directory >= 0)
@@ -161,7 +181,12 @@ void node_free_garbage(struct node *garbage)
 		free(garbage->promise_name);
 		free(garbage);
 		garbage = next;
+		freed++;
 	}
+	if (!freed)
+		return;
+	atomic_fetch_sub(&nodes->count, freed);
+	trim_memory(nodes, freed);
 }
 
 void node_unlinked(struct nodes *nodes, struct node *parent, const char *name)
@@ -171,7 +196,7 @@ void node_unlinked(struct nodes *nodes, struct node *parent, const char *name)
 	pthread_mutex_lock(&nodes->lock);
 	clear_name(nodes, parent, name, &garbage);
 	pthread_mutex_unlock(&nodes->lock);
-	node_free_garbage(garbage);
+	node_free_garbage(nodes, garbage);
 }
 
 void node_renamed(struct nodes *nodes, struct node *old_parent, const char *old_name, struct node *new_parent, const char *new_name, bool exchange)
@@ -217,7 +242,7 @@ void node_renamed(struct nodes *nodes, struct node *old_parent, const char *old_
 	if (replaced)
 		node_put_locked(nodes, replaced, &garbage);
 	pthread_mutex_unlock(&nodes->lock);
-	node_free_garbage(garbage);
+	node_free_garbage(nodes, garbage);
 	gate_checkpoint_put(dropped[0]);
 	gate_checkpoint_put(dropped[1]);
 }

@@ -69,6 +69,7 @@ struct nodes {
 	struct node *root;
 	struct node *all; /* every node there is */
 	uint64_t next_generation;
+	atomic_ulong count, freed; /* nodes there are, and freed since memory was given back to the system */
 	unsigned int depth; /* of checkpoints */
 	int descriptors;    /* directories get lower numbers only: what is above is for open files, seals and questions */
 	struct gate *gate;
