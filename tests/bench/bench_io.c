@@ -11,12 +11,19 @@
  *     stat DIR COUNT               stat of all files
  *     list DIR PASSES              reads the directory so often; the time of one pass
  *
- * What only reads does it twice and measures the second time: that is what "warm" means here.
+ * What only reads does it twice and measures the second time: that is what "warm" means here. These do it once:
+ *
+ *     first FILE REQUEST           as read
+ *     hash FILE                    SHA-256 of each 4 KiB of it, with as many threads as there are processors: the least that checking it costs
+ *     litter DIR COUNT             makes DIR with COUNT empty files; they stay
+ *     look DIR COUNT               stat of all files
+ *     sweep DIR COUNT              removes them and DIR
  *
  *     wake MOUNT REPEATS WAITERS   so many processes of another trial wait in open() for a checkpoint with one file of 4 KiB; it is sealed
  *     wake-bare DIR REPEATS WAITERS
  *                                  the least that could be: they wait in open() of a FIFO; the file is synced, renamed and its directory
  *                                  synced, then the FIFO opened
+ *     seal MOUNT SIZE              a file of SIZE bytes is written to a new checkpoint; the time that its seal takes; removed afterwards
  *     park MOUNT WAITERS           they wait while somebody else measures: "ready", then goes on at every line of standard input, "parked", "over"
  *
  * A line of wake has two times until the last waiter's open() had returned: since the seal (the publishing) was called, and since that
@@ -25,9 +32,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -230,6 +239,122 @@ static double read_pass(char **words)
 	double seconds = now() - began;
 	free(buffer);
 	return seconds;
+}
+
+/* ---- hashing, on all processors ---- */
+
+#define HASH_PIECE (1u << 20)
+#define HASH_THREADS 1024
+
+static struct {
+	int fd;
+	atomic_ulong next; /* piece that nobody has taken */
+} hashing;
+
+static void hash_piece(EVP_MD_CTX *context, const EVP_MD *sha256, const char *data, size_t size)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+
+	for (size_t at = 0; at < size; at += PAGE)
+		if (!EVP_DigestInit_ex(context, sha256, NULL) || !EVP_DigestUpdate(context, data + at, size - at < PAGE ? size - at : PAGE) ||
+		    !EVP_DigestFinal_ex(context, digest, NULL))
+			die("hash");
+}
+
+static void *hash_pieces(void *arg)
+{
+	EVP_MD *sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	char *data = malloc(HASH_PIECE);
+	ssize_t count;
+
+	if (!sha256 || !context || !data)
+		die("hash");
+	while ((count = pread(hashing.fd, data, HASH_PIECE, (off_t)(atomic_fetch_add(&hashing.next, 1) * HASH_PIECE))) > 0)
+		hash_piece(context, sha256, data, (size_t)count);
+	if (count < 0)
+		die("read");
+	free(data);
+	EVP_MD_CTX_free(context);
+	EVP_MD_free(sha256);
+	return NULL;
+}
+
+static double hash(char **words)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	pthread_t threads[HASH_THREADS];
+	int count = processors < HASH_THREADS ? (int)processors : HASH_THREADS;
+
+	double began = now();
+	hashing.fd = open_file(words[0]);
+	for (int i = 0; i < count; i++)
+		if (pthread_create(&threads[i], NULL, hash_pieces, NULL))
+			die("thread");
+	for (int i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+	close(hashing.fd);
+	return now() - began;
+}
+
+/* ---- a great many names ---- */
+
+static void litter_name(char *name, size_t size, unsigned long index)
+{
+	snprintf(name, size, "l%07lu", index);
+}
+
+static double litter(char **words)
+{
+	unsigned long count = number(words[1], 10000000);
+	char name[32];
+
+	double began = now();
+	if (mkdir(words[0], 0755))
+		die("mkdir '%s'", words[0]);
+	int directory = open_directory(words[0]);
+	for (unsigned long i = 0; i < count; i++) {
+		litter_name(name, sizeof(name), i);
+		if (mknodat(directory, name, S_IFREG | 0644, 0))
+			die("make '%s'", name);
+	}
+	close(directory);
+	return now() - began;
+}
+
+static double look(char **words)
+{
+	unsigned long count = number(words[1], 10000000);
+	struct stat attributes;
+	char name[32];
+
+	double began = now();
+	int directory = open_directory(words[0]);
+	for (unsigned long i = 0; i < count; i++) {
+		litter_name(name, sizeof(name), i);
+		if (fstatat(directory, name, &attributes, 0))
+			die("stat '%s'", name);
+	}
+	close(directory);
+	return now() - began;
+}
+
+static double sweep(char **words)
+{
+	unsigned long count = number(words[1], 10000000);
+	char name[32];
+
+	double began = now();
+	int directory = open_directory(words[0]);
+	for (unsigned long i = 0; i < count; i++) {
+		litter_name(name, sizeof(name), i);
+		if (unlinkat(directory, name, 0))
+			die("unlink '%s'", name);
+	}
+	close(directory);
+	if (rmdir(words[0]))
+		die("rmdir '%s'", words[0]);
+	return now() - began;
 }
 
 static unsigned long pages_of(int fd)
@@ -556,6 +681,28 @@ static int wake(char **words)
 	return 0;
 }
 
+static double seal_one(char **words)
+{
+	unsigned long size = number(words[1], 1ul << 40), request = size < 1 << 20 ? size : 1 << 20;
+	double called, returned;
+	char name[64], *data = contents(request);
+	int root = open_directory(words[0]);
+
+	snprintf(name, sizeof(name), "seal-%d", getpid());
+	if (mkdirat(root, name, 0755))
+		die("mkdir '%s'", name);
+	int directory = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0)
+		die("open '%s'", name);
+	write_file(directory, "file", data, size, request);
+	close(directory);
+	free(data);
+	seal(root, name, &called, &returned);
+	if (call_mount(root, SEALFS_CALL_REMOVE, name))
+		die("remove '%s': %s", name, call.text);
+	return returned - called;
+}
+
 static void await_line(const char *word)
 {
 	char line[16];
@@ -658,6 +805,8 @@ static const struct command {
 	{"fill", 3, fill, NULL, NULL},	     {"create", 3, create, NULL, NULL},	  {"write", 3, write_one, NULL, NULL},
 	{"read", 2, NULL, read_pass, NULL},  {"random", 2, NULL, random_pass, NULL}, {"map", 2, NULL, map_pass, NULL},
 	{"open", 2, NULL, open_pass, NULL},  {"stat", 2, NULL, stat_pass, NULL},	  {"list", 2, NULL, list_pass, NULL},
+	{"first", 2, read_pass, NULL, NULL}, {"hash", 1, hash, NULL, NULL},	  {"litter", 2, litter, NULL, NULL},
+	{"look", 2, look, NULL, NULL},	     {"sweep", 2, sweep, NULL, NULL},	  {"seal", 2, seal_one, NULL, NULL},
 	{"wake", 3, NULL, NULL, wake},	     {"wake-bare", 3, NULL, NULL, wake_bare},	  {"park", 2, NULL, NULL, park},
 };
 

@@ -2,6 +2,7 @@
 # time limit: 180
 """make bench measures what it says, and leaves nothing behind, however it ends."""
 
+import html
 import json
 import os
 import shutil
@@ -93,6 +94,38 @@ class Bench(unittest.TestCase):
         self.assertIn("what %d waiting readers cost" % READERS, table)
         self.assertEqual(os.listdir(self.place), [])
         self.nothing_runs()
+
+    def test_what_is_checked_is_compared_with_hashing(self):
+        report, _ = self.run_bench("--only", "first", "--only", "seal")
+        names = ["first-hash", "first-fsverity", "seal-hash", "seal-fsverity"]
+        self.assertEqual([row["name"] for row in report["rows"]], names if shutil.which("fsverity") else names[::2])
+        for row in report["rows"]:
+            self.assertEqual(set(row["results"]), {"bare", *SEALFS})
+            for result in row["results"].values():
+                self.is_measured(result, report["rounds"])
+
+    @unittest.skipUnless(IS_ROOT, "only root can make the kernel forget names")
+    def test_memory_of_forgotten_names_is_given_back(self):
+        report, table = self.run_bench("--only", "names", "--targets", "sealfs")
+        found = report["names"]["sealfs"]
+        self.assertGreater(found["known"], found["before"] + (1 << 20))
+        self.assertLess(found["forgotten"], found["before"] + (4 << 20))
+        self.assertIn("looked up", table)
+
+    def test_the_page_shows_all_rows_and_needs_nothing_else(self):
+        path = os.path.join(self.scratch, "page.html")
+        report, _ = self.run_bench("--only", "stat", "--only", "wake", "--only", "parked", "--html", path)
+        with open(path, encoding="utf-8") as file:
+            page = file.read()
+        for row in report["rows"]:
+            self.assertIn("<h2>%s</h2>" % html.escape(row["title"]), page)
+        stat = next(row for row in report["rows"] if row["name"] == "stat")
+        for name, result in stat["results"].items():
+            if name != "bare":
+                self.assertIn("%.2f×" % result["ratio"]["median"], page)
+        self.assertIn("What %d waiting readers cost" % READERS, page)
+        self.assertNotRegex(page, r"(?i)https?:|<script|<link|<img|@import|url\(")
+        self.assertEqual(os.listdir(self.place), [])
 
     def in_the_middle(self):
         """A run whose readers wait."""
