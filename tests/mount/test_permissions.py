@@ -5,7 +5,8 @@
 import os
 import stat
 
-from harness import DAEMON, ROOT, USER, Mode, SealfsTest, in_modes, main
+import harness
+from harness import DAEMON, ROOT, USER, Mode, SealfsTest, in_modes, main, snapshot
 
 ALICE, BOB, CAROL, TEAM = 61001, 61002, 61003, 61100
 TRIALS_OF_ALICE = [Mode(mode.name, mode.options, owner=0, trials=ALICE) for mode in (ROOT, DAEMON)]
@@ -292,6 +293,125 @@ class Checkpoints(Users):
         alice = self.alice()
         alice("libc.prctl(4, 0, 0, 0, 0); os.mkdir(d); open(d + '/a', 'w').write('x')", d=self.path)
         self.assertEqual(self.status(self.path)["writer"], "parent")
+
+
+# What a stranger may send over the control channel, whatever a program of ours would refuse by itself: operation, writer, detail.
+CALLS = {
+    "reserve": (harness.CALL_RESERVE, "child", ""), "reserve for the same": (harness.CALL_RESERVE, "parent", ""), "reserve for nobody": (harness.CALL_RESERVE, "", ""),
+    "claim": (harness.CALL_CLAIM, "", ""), "seal": (harness.CALL_SEAL, "", ""), "abandon": (harness.CALL_ABANDON, "", "I say so"),
+    "remove": (harness.CALL_REMOVE, "", ""),
+}
+# … and do with the names
+CHANGES = {
+    "seal by attribute": "os.setxattr(p, 'user.sealfs.seal', b'')", "attribute": "os.setxattr(p, 'user.x', b'1')",
+    "removal of an attribute": "os.removexattr(p, 'user.x')", "rename": "os.rename(p, p + '-bobs')", "rename over it": "os.mkdir(p + '-bobs'); os.rename(p + '-bobs', p)",
+    "rename inside": "os.rename(p + '/w', p + '/w2')", "unlink inside": "os.unlink(p + '/w')", "create inside": "open(p + '/bobs', 'w')", "mkdir inside": "os.mkdir(p + '/bobs')",
+    "symlink inside": "os.symlink('x', p + '/bobs')", "link inside": "os.link(p + '/w', p + '/bobs')", "write": "open(p + '/w', 'w')", "append": "open(p + '/w', 'a')",
+    "truncate": "os.truncate(p + '/w', 0)", "truncation when opened for reading": "os.open(p + '/w', os.O_RDONLY | os.O_TRUNC)", "chmod": "os.chmod(p, 0o777)",
+    "chmod inside": "os.chmod(p + '/w', 0o666)", "chown": "os.chown(p, os.getuid(), -1)", "utime": "os.utime(p + '/w', (1, 2))", "rmdir": "os.rmdir(p)",
+}
+
+
+@in_modes(*TRIALS_OF_ALICE)
+class Strangers(Users):
+    """Whatever state Alice's checkpoint is in: Bob changes nothing, not the data, not the record, and not by the name of her trial."""
+
+    def make_in_state(self, state):
+        name = "in-" + state
+        path = self.point + "/" + name
+        if state == "pending":
+            self.reserve(path, uid=ALICE)
+        elif state == "plain":
+            os.mkdir(self.exported(name))
+            with open(self.exported(name, "w"), "w") as file:
+                file.write("hers")
+            for entry in (self.exported(name), self.exported(name, "w")):
+                os.chown(entry, ALICE, ALICE)
+        else:
+            self.alice()("os.mkdir(d); open(d + '/w', 'w').write('hers'); os.chmod(d, 0o755)", d=path)
+        if state == "sealed":
+            self.ctl("seal", path, trial="parent", uid=ALICE)
+        elif state == "failed":
+            self.ctl("abandon", path, trial="parent", uid=ALICE)
+        self.assertEqual(self.state(path), state)
+        return name
+
+    def seen(self, name):
+        """The data and the record; the locks and hints of a mount come and go by themselves."""
+        record = {}
+        for top in (self.exported(name), self.exported(".sealfs/state", name)):
+            if os.path.isdir(top):
+                for path, value in snapshot(top).items():
+                    status = os.lstat(os.path.join(top, path))
+                    record[os.path.join(top, path)] = value, status.st_uid, status.st_ino, status.st_mtime_ns if value[0] == "file" else None
+        return record
+
+    def attempt(self, state, member):
+        name = self.make_in_state(state)
+        path = self.point + "/" + name
+        before = self.seen(name)
+        done = 0
+        for trial in ("parent", "child"):
+            bob = self.agent(trial, uid=BOB, name="bob", groups=[TEAM] if member else [])
+            bob("import harness; root = os.open(top, os.O_RDONLY | os.O_DIRECTORY)", top=self.point)
+            for what, (operation, writer, detail) in CALLS.items():
+                with self.subTest(what, state=state, trial=trial):
+                    call = bob.start("harness.control(root, operation, path, trial, writer, detail)[0]", operation=operation, path=name, trial=trial, writer=writer,
+                                     detail=detail)
+                    result = call.error() or call.outcome["value"]
+                    done += result == 0
+                    self.assertEqual(self.seen(name), before, result)
+                    self.assertEqual(self.state(path), state, result)
+            for what, code in CHANGES.items():
+                with self.subTest(what, state=state, trial=trial):
+                    problem = bob.start("import shutil; " + code, p=path).error(patience=60)
+                    self.assertIsNotNone(problem)
+                    self.assertEqual(self.seen(name), before, problem)
+                    self.assertEqual(self.state(path), state, problem)
+            bob.close()
+        return done
+
+    def attempts(self, *states):
+        for state in states:
+            self.attempt(state, member=False)
+
+    def test_open_and_failed(self):
+        self.attempts("open", "failed")
+
+    def test_sealed_and_plain(self):
+        self.attempts("sealed", "plain")
+
+    def test_who_is_in_a_group_that_may_not_write_is_a_stranger_too(self):
+        self.attempt("open", member=True)
+
+    def test_pending(self):
+        """Nobody's directory is there yet; but who will write it was said by Alice."""
+        name = self.make_in_state("pending")
+        before = self.seen(name)
+        bob = self.bob()
+        bob("import harness; root = os.open(top, os.O_RDONLY | os.O_DIRECTORY)", top=self.point)
+        for what, (operation, writer, detail) in CALLS.items():
+            with self.subTest(what):
+                call = bob.start("harness.control(root, operation, path, 'child', writer, detail)[0]", operation=operation, path=name, writer=writer, detail=detail)
+                result = call.error() or call.outcome["value"]
+                self.assertEqual((self.seen(name), self.state(self.point + "/" + name)), (before, "pending"), result)
+        for what in ("rename", "rename over it", "create inside", "mkdir inside", "seal by attribute", "chmod", "attribute"):
+            with self.subTest(what):
+                problem = bob.start("import shutil; " + CHANGES[what], p=self.point + "/" + name).error(patience=60)
+                self.assertIsNotNone(problem)
+                self.assertEqual((self.seen(name), self.state(self.point + "/" + name)), (before, "pending"), problem)
+
+    def test_group_is_what_counts(self):
+        """The counter-example: who is in the group that may write does write and read, by a supplementary group."""
+        alice = self.alice(groups=[TEAM])
+        alice("os.mkdir(d); os.chown(d, -1, g); os.chmod(d, 0o2770); open(d + '/w', 'w').write('hers'); os.chmod(d + '/w', 0o660)", d=self.path, g=TEAM)
+        member, other = self.bob("parent", groups=[1, 2, TEAM, 3]), self.agent("parent", uid=CAROL, name="carol", groups=[1, 2, 3])
+        self.assertEqual(member("open(d + '/w', 'a').write('his'); open(d + '/w').read()", d=self.path) or member("open(d + '/w').read()"), "hershis")
+        for code in ("open(d + '/w').read()", "open(d + '/w', 'a')", "os.listdir(d)", "os.stat(d + '/w')", "open(d + '/n', 'w')"):
+            self.assertEqual(other.error(code, d=self.path), "EACCES", code)
+        self.ctl("seal", self.path, trial="parent", uid=ALICE)
+        self.assertEqual(self.bob("child", groups=[TEAM])("open(d + '/w').read()", d=self.path), "hershis")
+        self.assertEqual(self.agent("child", uid=CAROL).error("open(d + '/w').read()", d=self.path), "EACCES")
 
 
 @in_modes(USER)
