@@ -146,6 +146,10 @@ class Results(TunerTest):
             if name != "b":
                 self.write(asked)
             self.tell(name, value)
+        lines = self.tune("status", self.dir).out.splitlines()
+        (head,) = [line for line in lines if line.startswith("ID")]
+        for line in lines[lines.index(head) + 1:]:
+            self.assertEqual(line.index("lr="), head.index("PARAMETERS"), lines)
         self.assertIn("it is pending, not sealed", self.tune("best", "--path", self.dir, expect=1).err)
         self.write(self.ask("--trial", "b"))
         self.assertEqual(self.tune("best", "--path", self.dir).out, self.dir + "/b\n")

@@ -152,7 +152,7 @@ const char *report_size(uint64_t bytes, char buffer[REPORT_SIZE_LENGTH])
 	size_t unit = 0;
 
 	if (bytes < 1000) {
-		snprintf(buffer, REPORT_SIZE_LENGTH, "%u bytes", (unsigned int)bytes);
+		snprintf(buffer, REPORT_SIZE_LENGTH, bytes == 1 ? "%u byte" : "%u bytes", (unsigned int)bytes);
 		return buffer;
 	}
 	/* 999.95 would be printed as 1000.0 */

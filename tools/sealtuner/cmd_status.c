@@ -26,9 +26,10 @@ static void print_head(const struct place *place, const struct experiment *exper
 	printf("best: %s, %s\n", best->id, value);
 }
 
+/* Of the ids, as which parents are shown, and of the heads of both columns. */
 static int widest_id(const struct experiment *experiment)
 {
-	size_t width = 2;
+	size_t width = strlen("PARENT");
 
 	for (size_t i = 0; i < experiment->count; i++)
 		if (strlen(experiment->trials[i]->id) > width)
