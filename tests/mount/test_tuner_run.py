@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-from harness import DAEMON, PATIENCE, Process, in_modes, main, until, ROOT, USER
+from harness import DAEMON, PATIENCE, PYTHON, Process, in_modes, main, until, ROOT, TOP, USER
 from tuner import TunerTest
 
 # A script that knows nothing of sealfs or NNI: loads, "trains", saves, prints a result. It tells a log when it begins and ends.
@@ -27,6 +27,21 @@ mkdir "$save" && echo $((weights + 1)) >"$save/weights" || exit 8
 echo "end $name" >>"$log"
 echo "training..."
 echo $((weights + 1))
+'''
+
+# The root is taken apart only when its child has ended.
+TELLS = r'''
+import os, sys
+save, restore, gate = sys.argv[1:]
+weights = int(open(restore + "/weights").read()) if restore else 0
+os.makedirs(save, exist_ok=True)
+with open(save + "/weights", "w") as file:
+    file.write(str(weights + 1))
+print(weights + 1)
+class Late:
+    def __del__(self, open=open, restore=restore, gate=gate):
+        open(gate, "w" if restore else "r").close()
+late = Late()
 '''
 
 # What nni.get_next_parameter() and nni.report_final_result() of the SDK do on the platform "local", reduced to what a trial
@@ -143,6 +158,19 @@ class Running(RunTest):
         for name, trial in trials.items():
             given = json.loads(self.work(name, "parameter.cfg"))["parameters"]
             self.assertEqual({key: given[key] for key in trial["parameters"]}, trial["parameters"])
+
+
+    def test_a_script_that_tells_its_end_is_not_waited_for_by_its_children(self):
+        """The first one's process is there until its child has ended, though it has one place to restore from."""
+        path, gate = os.path.join(self.tmp, "train.py"), os.path.join(self.tmp, "gate")
+        os.mkfifo(gate)
+        os.chmod(gate, 0o666)
+        with open(path, "w") as file:
+            file.write(TELLS)
+        self.init("morphism")
+        result = self.launch(2, 2, [PYTHON, os.path.join(TOP, "tools/python/tell_end.py"), path, "{save_path}", "{restore_path}", gate])
+        self.check_all_done(2)
+        self.assertEqual(len(re.findall("(?m)^t000[12] ", result.out)), 2, result.out)
 
 
 class Reports(RunTest):
