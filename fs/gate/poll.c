@@ -45,14 +45,18 @@ static bool kernel_tells(const struct gate_checkpoint *checkpoint)
 	return !checkpoint->gate->options.remote && checkpoint->watch >= 0;
 }
 
+/* Is it this mount that is to seal it? One that joined waits for that like others. */
+static bool claims_it(const struct gate_checkpoint *checkpoint)
+{
+	return checkpoint->lease.fd >= 0 && checkpoint->claimer;
+}
+
 /* Will somebody send a datagram when it ends? Of what this mount has claimed, whoever else ends it does. */
 static bool is_hinted(struct gate_checkpoint *checkpoint)
 {
 	if (kernel_tells(checkpoint))
 		return false;
-	if (checkpoint->lease.fd >= 0)
-		return checkpoint->claimer && gate_hints_place_(checkpoint->gate->hints);
-	return gate_hints_proven_(checkpoint);
+	return claims_it(checkpoint) ? gate_hints_place_(checkpoint->gate->hints) != NULL : gate_hints_proven_(checkpoint);
 }
 
 void gate_close_folder_(struct gate_checkpoint *checkpoint)
@@ -97,7 +101,7 @@ static bool must_judge(struct gate_checkpoint *checkpoint, uint64_t now)
 {
 	uint64_t interval = gate_judge_interval_(gate_hints_proven_(checkpoint), checkpoint->gate->options.remote);
 
-	if (checkpoint->state_known && (checkpoint->state.kind != STATE_OPEN || (checkpoint->lease.fd >= 0 && checkpoint->claimer)))
+	if (checkpoint->state_known && (checkpoint->state.kind != STATE_OPEN || claims_it(checkpoint)))
 		return false;
 	return !checkpoint->judged_ns || now - checkpoint->judged_ns >= interval;
 }
@@ -129,7 +133,7 @@ static bool look(struct gate_checkpoint *checkpoint)
 
 static void follow(struct gate_checkpoint *checkpoint)
 {
-	if (kernel_tells(checkpoint) || checkpoint->lease.fd >= 0)
+	if (kernel_tells(checkpoint) || claims_it(checkpoint))
 		gate_hints_leave_(checkpoint);
 	else
 		gate_hints_follow_(checkpoint);
@@ -167,7 +171,7 @@ void gate_poll_job_(struct pool_job *job)
 		gate_submit_end_(checkpoint);
 	} else if (waited && checkpoint->ending == ENDING_NONE) {
 		again = look(checkpoint);
-		ours = checkpoint->lease.fd >= 0;
+		ours = claims_it(checkpoint);
 		if (again && checkpoint->state_known)
 			follow(checkpoint);
 		hinted = is_hinted(checkpoint);

@@ -191,6 +191,17 @@ class Two_mounts(HintsTest):
         self.ctl("seal", self.a.path + "/parent", trial="parent")
         self.assertEqual([here.value(), there.value()], [CONTENT, CONTENT])
 
+    def test_mount_that_joined_is_told_too(self):
+        """What waits there waits for the mount that is to seal."""
+        self.write(self.a)
+        self.agent("parent")("open(d + '/b', 'w').write('x')", d=self.b.path + "/parent")
+        reading = self.read(self.b).parked()
+        self.await_hinted(self.b)
+        before = self.stats(self.b)
+        self.ctl("abandon", self.a.path + "/parent", trial="parent")
+        reading.fails("EOWNERDEAD")
+        self.assertLessEqual(self.counted(self.b, before, "polls")[0], 3)
+
     def test_end_of_the_mount_is_told(self):
         self.write(self.a)
         reading = self.read(self.b).parked()
