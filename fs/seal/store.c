@@ -28,6 +28,8 @@ void store_refresh(const struct store *store, int dirfd)
 {
 	struct statx ignored;
 
+	if (store->local)
+		return;
 	store->ops->statx(store->ctx, dirfd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &ignored);
 }
 
@@ -35,7 +37,7 @@ static int open_child(const struct store *store, int dirfd, const char *name, in
 {
 	int fd = store->ops->openat(store->ctx, dirfd, name, flags, 0);
 
-	if (fd != -ENOENT)
+	if (fd != -ENOENT || store->local)
 		return fd;
 	store_refresh(store, dirfd);
 	return store->ops->openat(store->ctx, dirfd, name, flags, 0);

@@ -135,6 +135,17 @@ const struct store_ops store_system_ops = {
 	.touch = system_touch,
 };
 
+/* Those of which it is known; others may be kept together with other machines. */
+static bool is_local(__fsword_t type)
+{
+	static const __fsword_t local[] = {TMPFS_MAGIC, EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC};
+
+	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+		if (type == local[i])
+			return true;
+	return false;
+}
+
 int store_open(struct store *store, const char *path)
 {
 	struct statfs fs;
@@ -144,7 +155,10 @@ int store_open(struct store *store, const char *path)
 	store->root = RETRY(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
 	if (store->root < 0)
 		return store->root;
-	store->remote = RETRY(fstatfs(store->root, &fs)) == 0 && fs.f_type == NFS_SUPER_MAGIC;
+	if (RETRY(fstatfs(store->root, &fs)) == 0) {
+		store->remote = fs.f_type == NFS_SUPER_MAGIC;
+		store->local = is_local(fs.f_type);
+	}
 	return 0;
 }
 

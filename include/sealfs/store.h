@@ -48,6 +48,7 @@ struct store {
 	void *ctx;
 	int root; /* O_PATH or O_RDONLY descriptor of the export's root directory, owned by whoever opened it */
 	bool remote; /* an NFS client keeps the export: others go by a directory's times to learn that it has changed (store_sync_dir) */
+	bool local; /* this kernel alone keeps the export: nothing that it says is ever old, and nothing need be looked up anew */
 	bool no_locks; /* its locks are no sign of life (liveness.h): none are taken, and whoever would need one goes on without */
 };
 
@@ -60,7 +61,7 @@ int store_open(struct store *store, const char *path);
 void store_close(struct store *store);
 
 /* Makes the names in the directory `dirfd` be looked up anew from now on: an NFS client otherwise believes for up to half a minute that a name which it
- * once missed is still missing, and that one which it found still leads to the same file. One request to the server. */
+ * once missed is still missing, and that one which it found still leads to the same file. One request to the server; nothing at all on a local export. */
 void store_refresh(const struct store *store, int dirfd);
 
 /* Opens the directory `path`, relative to `dirfd`, one component at a time without following any symlink. `path`
