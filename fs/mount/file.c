@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "flock.h"
 #include "sealfs/log.h"
 
 /* ---- opening ---- */
@@ -380,6 +381,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct mount *mount = mount_of(req);
 	struct handle *handle = handle_of(fi);
 
+	flock_release(handle);
 	io_detach(mount, handle);
 	/* a mapping may have written since the last flush */
 	if (handle->writing.checkpoint && mount->remote)

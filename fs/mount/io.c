@@ -39,6 +39,7 @@ struct handle *handle_new(struct mount *mount, struct node *node, int fd)
 		return NULL;
 	pthread_mutex_init(&handle->lock, NULL);
 	handle->fd = fd;
+	handle->flock_fd = -1;
 	if (node)
 		handle->node = node_ref(&mount->nodes, node);
 	pthread_mutex_lock(&mount->nodes.lock);

@@ -48,12 +48,13 @@ struct handle {
 	struct node *node;	    /* a reference */
 	int fd;
 	bool passthrough;
+	int flock_fd; /* what flock() is done on, once somebody has; or -1 */
 	struct gate_write_handle writing;
 	/* a sealed file whose blocks are checked as they are read; its checkpoint is `sealed` */
 	struct tree_reader *reader;
 	size_t index;
 	/* directories */
-	pthread_mutex_t lock; /* position of fd */
+	pthread_mutex_t lock; /* position of fd; making flock_fd */
 	struct gate_sealed *sealed; /* listed by its manifest */
 	char *sealed_path;
 	/* control calls */
@@ -255,6 +256,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi);
+void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation);
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
 void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
 			struct fuse_file_info *fi_out, size_t len, int flags);

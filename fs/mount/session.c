@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "flock.h"
 #include "kernel.h"
 #include "sealfs/log.h"
 #include "workers.h"
@@ -172,6 +173,7 @@ void session_end(struct mount *mount)
 	fuse_remove_signal_handlers(mount->session);
 	/* the gate's threads first: none may answer into a descriptor that is closed, and perhaps something else by then */
 	gate_stop(mount->gate);
+	flock_end();
 	fuse_session_unmount(mount->session);
 	handles_free_all(mount);
 	nodes_destroy(&mount->nodes);
@@ -229,4 +231,5 @@ static const struct fuse_lowlevel_ops operations = {
 	.fallocate = op_fallocate,
 	.copy_file_range = op_copy_file_range,
 	.lseek = op_lseek,
+	.flock = op_flock,
 };
