@@ -92,7 +92,8 @@ static int get_keys(const struct options *options, struct gate_options *out)
 	out->require_signature = options->require_signature;
 	if (!error && options->trust) {
 		error = realpath(options->trust, path) ? trust_open(path, report_trust, NULL, &out->trust, &why) : -errno;
-		if (error && !why && asprintf(&why, "the trust directory '%s': %s", options->trust, strerror(-error)) < 0)
+		if (error && !why && asprintf(&why, "the trust directory '%s': %s%s", options->trust, strerror(-error),
+					      error == -ENOENT ? "; make it, and copy the public keys that count (*.pub) into it" : "") < 0)
 			why = NULL;
 	}
 	if (error)

@@ -163,8 +163,11 @@ class Refusals(Starting):
         self.assertIn(self.point, result.err)
 
     def test_failed_start_leaves_export_and_mountpoint_as_they_were(self):
-        for option in ("verify=sometimes", "nonsense", "nonsense=1", "key=" + self.scratch + "/none"):
-            self.assertGreater(self.start("-f", "-o", option, self.export, self.point).status, 0)
+        for option in ("verify=sometimes", "nonsense", "nonsense=1", "key=" + self.scratch + "/none", "trust=" + self.scratch + "/none"):
+            result = self.start("-f", "-o", option, self.export, self.point)
+            self.assertGreater(result.status, 0)
+            if option.startswith("trust"):
+                self.assertIn("the trust directory '%s/none': No such file or directory; make it" % self.scratch, result.err)
             self.assertEqual(os.listdir(self.export), [], option)
         self.assertEqual(os.listdir(self.point), [])
         self.assertEqual(os.listdir(self.export), [])

@@ -47,6 +47,7 @@ static const struct {
 	{"initialise", ENOENT, "make the directory first"},
 	{"initialise", ENOTDIR, "name a directory"},
 	{"begin an experiment in", ENOENT, "make the directory first"},
+	{"write", ENOENT, "make the directory first"},
 	{"reserve", EEXIST, "see 'sealctl status'"},
 	{"reserve", ENOENT, "make the directory above it first"},
 	{"reserve", EROFS, "choose another path, or remove it with 'sealctl rm'"},
