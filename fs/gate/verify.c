@@ -122,6 +122,8 @@ static int hash_with_tree(struct verification *work, int *tree)
 	return error;
 }
 
+#define RESTLESS_LIMIT 8 /* a file that is left in peace for no longer than its verification takes is given up after so many */
+
 static void verify_job(struct pool_job *job)
 {
 	struct verification *work = (struct verification *)job;
@@ -132,16 +134,20 @@ static void verify_job(struct pool_job *job)
 	int error = hash_with_tree(work, &tree);
 	if (error == -EBADMSG)
 		error = contradicted(work->gate, work->sealed, work->index, "its content differs");
-	/* changed while it was read: what was read may be neither the one nor the other */
+	/* changed while it was read, be it that a name was given or taken (a backup by links, its removal): what was read may be neither the one nor the other */
 	if (!error && fstat(work->fd, &after))
 		error = -errno;
+	bool changed = false;
 	if (!error) {
 		struct gate_stamp now = gate_stamp_(&after);
-		if (!gate_same_stamp_(&now, &work->stamp))
-			error = -EBADMSG;
+		changed = !gate_same_stamp_(&now, &work->stamp);
 	}
+	/* only the thread that verifies it counts */
+	check->restless = changed ? check->restless + 1 : 0;
+	if (check->restless > RESTLESS_LIMIT)
+		error = contradicted(work->gate, work->sealed, work->index, "it is changed again and again while it is verified");
 	pthread_mutex_lock(&work->sealed->checks->lock);
-	check->state = error == 0 ? GATE_CHECK_GOOD : error == -EBADMSG ? GATE_CHECK_BAD : GATE_CHECK_UNKNOWN;
+	check->state = error == -EBADMSG ? GATE_CHECK_BAD : error || changed ? GATE_CHECK_UNKNOWN : GATE_CHECK_GOOD;
 	check->stamp = work->stamp;
 	if (check->tree > 0)
 		close(check->tree);

@@ -17,6 +17,7 @@ struct gate_check {
 	enum gate_check_state state;
 	struct gate_stamp stamp;
 	uint64_t tree_base; /* where its hashes begin in the tree file of the seal */
+	unsigned int restless; /* how often in a row it changed while it was read */
 	int tree; /* a Merkle tree of our own, in memory; 0: none */
 };
 
