@@ -66,8 +66,8 @@ int admit(struct mount *mount, struct node *node, const char *name, const struct
 	int error = node->promise ? 0 : check_content(mount, home);
 	if (!error)
 		error = gate_enter(mount->gate, home->checkpoint, caller, want, home->path, NULL, NULL, &admission->view);
-	/* the content may have been moved aside while the gate decided */
-	if (!error && admission->view.changing && !node->promise)
+	/* the content may have been moved aside, or removed, while the gate decided: what was reached before is not what it decided on */
+	if (!error && !node->promise)
 		error = check_content(mount, home);
 	return error;
 }

@@ -40,6 +40,12 @@ static bool shown(struct mount *mount, const struct handle *handle, const char *
 	return sealed_entry(handle->sealed, path) != NULL;
 }
 
+/* Of one that is shown: is it there because the manifest has it? */
+static bool is_sealed_name(struct mount *mount, const char *name)
+{
+	return strcmp(name, ".") && strcmp(name, "..") && !manifest_name_live(gate_config(mount->gate)->live, name);
+}
+
 /* How many entries of the manifest stand directly in this directory. */
 static size_t expected_count(const struct handle *handle)
 {
@@ -53,24 +59,24 @@ static size_t expected_count(const struct handle *handle)
 	return count;
 }
 
-/* Is everything there that was sealed? Asked once an open, so that a listing is never silently shorter. */
+/* Is everything there that was sealed? Asked once an open: what is missing then is missing from the first name on. */
 static int check_complete(struct mount *mount, struct handle *handle)
 {
 	char buffer[LISTING_SIZE] __attribute__((aligned(8)));
-	size_t found = 0, expected = expected_count(handle);
+	size_t found = 0;
 	ssize_t size;
+
+	handle->expected = expected_count(handle);
 
 	while ((size = syscall(SYS_getdents64, handle->fd, buffer, sizeof(buffer))) > 0) {
 		for (char *at = buffer; at < buffer + size; at += ((struct raw_entry *)at)->size) {
 			const char *name = ((struct raw_entry *)at)->name;
-			bool counts = strcmp(name, ".") && strcmp(name, "..") && shown(mount, handle, name) &&
-				      !manifest_name_live(gate_config(mount->gate)->live, name);
-			found += counts;
+			found += shown(mount, handle, name) && is_sealed_name(mount, name);
 		}
 	}
 	if (size < 0 || lseek(handle->fd, 0, SEEK_SET) < 0)
 		return -errno;
-	if (found == expected)
+	if (found == handle->expected)
 		return 0;
 	return sealed_contradicted(mount, handle->sealed, handle->sealed_path, "names are missing in it");
 }
@@ -131,7 +137,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 /* Copies what is shown of one buffer of entries into the answer; false when it is full. */
-static bool add_entries(fuse_req_t req, struct mount *mount, const struct handle *handle, char *buffer, ssize_t size, char *answer,
+static bool add_entries(fuse_req_t req, struct mount *mount, struct handle *handle, char *buffer, ssize_t size, char *answer,
 			size_t answer_size, size_t *used)
 {
 	for (char *at = buffer; at < buffer + size; at += ((struct raw_entry *)at)->size) {
@@ -143,8 +149,19 @@ static bool add_entries(fuse_req_t req, struct mount *mount, const struct handle
 		if (need > answer_size - *used)
 			return false;
 		*used += need;
+		handle->listed += is_sealed_name(mount, raw->name);
+		if (handle->listed_to >= 0)
+			handle->listed_to = raw->next;
 	}
 	return true;
+}
+
+/* At the end of a sealed listing: the directory may have been removed while it was read, and a listing is never silently shorter. */
+static int check_listed(struct mount *mount, const struct handle *handle)
+{
+	if (!handle->sealed || handle->listed_to < 0 || handle->listed == handle->expected)
+		return 0;
+	return sealed_contradicted(mount, handle->sealed, handle->sealed_path, "names vanished from it while it was listed");
 }
 
 /* Offsets are those of the export's directory, so they are as stable as its. */
@@ -155,11 +172,18 @@ static int read_directory(fuse_req_t req, struct mount *mount, struct handle *ha
 
 	if (lseek(handle->fd, off, SEEK_SET) < 0)
 		return -errno;
+	if (!off)
+		handle->listed = 0;
+	if (!off || off != handle->listed_to)
+		handle->listed_to = off ? -1 : 0;
 	for (;;) {
 		ssize_t size = syscall(SYS_getdents64, handle->fd, buffer, chunk < 1024 ? 1024 : chunk);
-		if (size < 0)
+		/* a directory that was removed answers ENOENT, which readdir(3) takes for the end */
+		if (size < 0 && (errno != ENOENT || !handle->sealed))
 			return -errno;
-		if (!size || !add_entries(req, mount, handle, buffer, size, answer, answer_size, used))
+		if (size <= 0)
+			return *used ? 0 : check_listed(mount, handle);
+		if (!add_entries(req, mount, handle, buffer, size, answer, answer_size, used))
 			return 0;
 	}
 }

@@ -57,6 +57,9 @@ struct handle {
 	pthread_mutex_t lock; /* position of fd; making flock_fd */
 	struct gate_sealed *sealed; /* listed by its manifest */
 	char *sealed_path;
+	/* how many sealed names the listing has given so far, as long as it is read from its beginning on without a leap */
+	size_t expected, listed;
+	off_t listed_to; /* where the next part must begin; -1: it leapt */
 	/* control calls */
 	char *reply;
 	size_t reply_size;
