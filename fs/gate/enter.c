@@ -271,6 +271,8 @@ static int enter_sealed(struct entry *entry)
 	if (wants_change(entry->want))
 		return -EROFS;
 	int error = gate_load_seal_(entry->checkpoint);
+	if (error == -ESTALE)
+		return AGAIN;
 	/* names may be looked up, so that what is refused can be told and removed */
 	if (!error && entry->want != GATE_LOOK)
 		error = gate_check_signature_(entry->checkpoint);
@@ -293,13 +295,14 @@ static int enter_damaged(struct entry *entry)
 
 static int decide(struct entry *entry)
 {
+	int error;
+
 	switch (entry->checkpoint->state.kind) {
 	case STATE_ABSENT:
 		if (!wants_change(entry->want))
 			return answer(entry, GATE_PLAIN);
-		if (identify(entry))
-			return -EPERM;
-		return claim(entry);
+		error = identify(entry);
+		return error ? error : claim(entry);
 	case STATE_PLAIN:
 		return enter_plain(entry);
 	case STATE_PENDING:

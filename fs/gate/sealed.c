@@ -55,6 +55,14 @@ static void refresh_names(const struct gate *gate, const struct gate_sealed *sea
 	store->ops->close(store->ctx, top);
 }
 
+/* Was it removed, or written anew, since its state was read? The content goes after the state has changed. */
+static bool has_gone(struct gate_checkpoint *checkpoint)
+{
+	unsigned int generation = checkpoint->state.generation;
+
+	return !gate_reread_(checkpoint) && (checkpoint->state.kind != STATE_SEALED || checkpoint->state.generation != generation);
+}
+
 int gate_load_seal_(struct gate_checkpoint *checkpoint)
 {
 	const struct store *store = &checkpoint->gate->options.store;
@@ -88,6 +96,8 @@ int gate_load_seal_(struct gate_checkpoint *checkpoint)
 		gate_sealed_put(sealed);
 		if (error == -ENOENT)
 			error = -EBADMSG; /* a record says sealed, and the seal is not there */
+		if (error == -EBADMSG && has_gone(checkpoint))
+			error = -ESTALE;
 		if (error == -EBADMSG) {
 			checkpoint->damage = why ? why : strdup("its seal is missing or can not be read");
 			log_error("'%s': sealed by trial '%s' on %s, but %s; 'sealctl status %s' tells more", checkpoint->path,
