@@ -7,10 +7,11 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import time
 
-from harness import ALL_MODES, DAEMON, ROOT, USER, Mount, SealfsTest, all_parked, in_modes, main, until
+from harness import ALL_MODES, DAEMON, ROOT, USER, Mount, NOBODY, SealfsTest, all_parked, in_modes, main, until
 
 GOOD, ERROR, USAGE, ABANDONED, TIMED_OUT = 0, 1, 2, 3, 4
 
@@ -446,6 +447,23 @@ class Doctor(Commands):
     def test_of_nothing(self):
         result = self.sealctl("doctor", self.scratch + "/nowhere")
         self.assertEqual(result.status, ERROR, result)
+
+    def test_fusermount3_that_lets_no_user_mount(self):
+        if os.geteuid():
+            self.skipTest("only root can put another fusermount3 there, for this test alone")
+        copy = self.scratch + "/fusermount3"
+        shutil.copy("/usr/bin/fusermount3", copy)
+        user = "setpriv --reuid %d --regid %d --clear-groups" % (NOBODY, NOBODY)
+        for mode, who, level, text in ((0o755, user, "fail", "'/usr/bin/fusermount3' is not set-uid root"), (0, user, "fail", "this user cannot run it"),
+                                       (0o755, "", "warn", "is not set-uid root: only root can mount"), (0o4755, user, "ok", "lets users mount")):
+            os.chmod(copy, mode)
+            result = self.run_program(["unshare", "-m", "sh", "-c", 'mount --bind "$0" /usr/bin/fusermount3; exec %s env PATH=/usr/bin:/bin "$@"' % who,
+                                       copy, self.sealctl_path, "doctor", "--json", self.scratch], uid=0)
+            (line,) = [check for check in json.loads(result.out) if check["check"] == "fusermount3"]
+            self.assertEqual(line["level"], level, line)
+            self.assertIn(text, line["text"])
+            if level == "fail":
+                self.assertEqual(result.status, ERROR, result)
 
     def test_of_a_file(self):
         path = self.scratch + "/file"

@@ -27,7 +27,7 @@ void doctor_add(struct doctor *doctor, enum doctor_level level, const char *chec
 }
 
 static void (*const checks[])(struct doctor *doctor) = {
-	doctor_kernel,           doctor_fuse_device, doctor_allow_other, doctor_mtab, doctor_passthrough,     doctor_exit_info,
+	doctor_kernel,           doctor_fuse_device, doctor_allow_other, doctor_fusermount, doctor_mtab, doctor_passthrough, doctor_exit_info,
 	doctor_request_timeouts, doctor_config,      doctor_nfs,         doctor_links_and_locks,
 	doctor_liveness,         doctor_server,
 };

@@ -28,6 +28,7 @@ void doctor_add(struct doctor *doctor, enum doctor_level level, const char *chec
 void doctor_kernel(struct doctor *doctor);
 void doctor_fuse_device(struct doctor *doctor);
 void doctor_allow_other(struct doctor *doctor);
+void doctor_fusermount(struct doctor *doctor);
 void doctor_mtab(struct doctor *doctor);
 void doctor_passthrough(struct doctor *doctor);
 void doctor_exit_info(struct doctor *doctor);

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -95,16 +96,6 @@ void doctor_allow_other(struct doctor *doctor)
 			   "only this user can use a mount that this user makes");
 }
 
-/* fusermount3 keeps the table of what users mounted in it, or finds it to be a link to the kernel's own. */
-void doctor_mtab(struct doctor *doctor)
-{
-	if (!access("/etc/mtab", R_OK))
-		doctor_add(doctor, DOCTOR_OK, "mtab", NULL, "/etc/mtab is there");
-	else
-		doctor_add(doctor, DOCTOR_WARN, "mtab", "ln -s ../proc/self/mounts /etc/mtab",
-			   "/etc/mtab is missing: 'fusermount3 -u' cannot unmount (a small container, say)");
-}
-
 static bool may_administrate(void)
 {
 	AUTO_FCLOSE FILE *file = fopen("/proc/self/status", "re");
@@ -116,6 +107,59 @@ static bool may_administrate(void)
 		if (sscanf(line, "CapEff: %" SCNx64, &effective) == 1)
 			break;
 	return effective >> CAP_SYS_ADMIN & 1;
+}
+
+/* Where libfuse looks, and then execlp(). Allocated, or NULL. */
+static char *find_fusermount(void)
+{
+	AUTO_FREE char *places = NULL;
+	const char *path = getenv("PATH");
+	char *rest;
+
+	if (asprintf(&places, "/usr/bin:/bin:/usr/local/bin:%s", path ? path : "") < 0) {
+		places = NULL;
+		return NULL;
+	}
+	rest = places;
+	for (char *place = strsep(&rest, ":"); place; place = strsep(&rest, ":")) {
+		AUTO_FREE char *file = path_join(place, "fusermount3");
+
+		if (file && place[0] == '/' && !access(file, X_OK)) {
+			char *found = file;
+
+			file = NULL;
+			return found;
+		}
+	}
+	return NULL;
+}
+
+/* Whoever is not root mounts and unmounts through it. */
+void doctor_fusermount(struct doctor *doctor)
+{
+	AUTO_FREE char *path = find_fusermount();
+	bool need_it = doctor->target->kind != TARGET_MOUNT && !may_administrate();
+	enum doctor_level level = need_it ? DOCTOR_FAIL : DOCTOR_WARN;
+	struct stat st;
+
+	if (!path)
+		doctor_add(doctor, level, "fusermount3", "install the package fuse3",
+			   "this user cannot run it: only root can mount, and unmount by umount(8)");
+	else if (stat(path, &st) || st.st_uid || !(st.st_mode & S_ISUID))
+		doctor_add(doctor, level, "fusermount3", "reinstall the package fuse3, or mount as root",
+			   "'%s' is not set-uid root: only root can mount", path);
+	else
+		doctor_add(doctor, DOCTOR_OK, "fusermount3", NULL, "'%s' lets users mount", path);
+}
+
+/* fusermount3 keeps the table of what users mounted in it, or finds it to be a link to the kernel's own. */
+void doctor_mtab(struct doctor *doctor)
+{
+	if (!access("/etc/mtab", R_OK))
+		doctor_add(doctor, DOCTOR_OK, "mtab", NULL, "/etc/mtab is there");
+	else
+		doctor_add(doctor, DOCTOR_WARN, "mtab", "ln -s ../proc/self/mounts /etc/mtab",
+			   "/etc/mtab is missing: 'fusermount3 -u' cannot unmount (a small container, say)");
 }
 
 void doctor_passthrough(struct doctor *doctor)
