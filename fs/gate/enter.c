@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sealfs/identity.h"
 #include "sealfs/log.h"
 
+#define REFUSED_TELL_NS 5000000000u
 #define DECIDE_LIMIT 8 /* more changes than this in one decision: something else is wrong */
 
 /* A decision in the making. */
@@ -191,6 +193,16 @@ static int enter_pending(struct entry *entry)
 	return -EBUSY;
 }
 
+/* Who makes something in another trial's checkpoint has often taken it for the directory of all the trials. */
+static const char *depth_hint(const struct entry *entry, char buffer[160])
+{
+	buffer[0] = '\0';
+	if (entry->want == GATE_CREATE && !entry->checkpoint->state.is_file)
+		snprintf(buffer, 160, "; if each trial is to have a checkpoint of its own in it, the export has the wrong depth: 'sealctl init --depth %u' on a new one",
+			 entry->gate->options.config.depth + 1);
+	return buffer;
+}
+
 static int change_own(struct entry *entry)
 {
 	struct gate_checkpoint *checkpoint = entry->checkpoint;
@@ -237,8 +249,9 @@ static int enter_open(struct entry *entry)
 	gate_judge_(checkpoint);
 	if (checkpoint->state.kind != STATE_OPEN)
 		return AGAIN;
-	log_warning("'%s': refused to let trial '%s' change it (EBUSY): it is open, trial '%s' on %s is writing it; 'sealctl status %s' shows since when", checkpoint->path, entry->trial,
-		    checkpoint->state.claim.trial, checkpoint->state.claim.host, checkpoint->path);
+	char hint[160];
+	log_warning("'%s': refused to let trial '%s' change it (EBUSY): it is open, trial '%s' on %s is writing it; 'sealctl status %s' shows since when%s", checkpoint->path, entry->trial,
+		    checkpoint->state.claim.trial, checkpoint->state.claim.host, checkpoint->path, depth_hint(entry, hint));
 	return -EBUSY;
 }
 
@@ -266,10 +279,29 @@ static int enter_failed(struct entry *entry)
 	return -EOWNERDEAD;
 }
 
+/* Once in a while: an 'rm -r' is refused for every single file. */
+static void tell_sealed(struct entry *entry)
+{
+	struct gate_checkpoint *checkpoint = entry->checkpoint;
+	const struct state *state = &checkpoint->state;
+	const char *writer = state_writer(state);
+	uint64_t now = waiters_now_ns();
+	char hint[160];
+
+	if ((checkpoint->refused_ns && now - checkpoint->refused_ns < REFUSED_TELL_NS) || identify(entry))
+		return;
+	checkpoint->refused_ns = now;
+	log_warning("'%s': refused to let trial '%s' change it (EROFS): it is sealed, generation %u of trial '%s' on %s; save elsewhere, or remove it with 'sealctl rm %s'%s",
+		    checkpoint->path, entry->trial, state->generation, writer ? writer : "?", state->has_end ? state->end.host : "another export", checkpoint->path,
+		    state_is_writer(state, entry->trial) ? "" : depth_hint(entry, hint));
+}
+
 static int enter_sealed(struct entry *entry)
 {
-	if (wants_change(entry->want))
+	if (wants_change(entry->want)) {
+		tell_sealed(entry);
 		return -EROFS;
+	}
 	int error = gate_load_seal_(entry->checkpoint);
 	if (error == -ESTALE)
 		return AGAIN;

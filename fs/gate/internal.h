@@ -47,6 +47,7 @@ struct gate_checkpoint {
 	struct state state;
 	bool state_known;
 	uint64_t looked_ns; /* when `state` was read (CLOCK_MONOTONIC) */
+	uint64_t refused_ns; /* when it was last told that a change of what is sealed was refused, 0: never */
 	/* poll.c: what the state folder looked like */
 	int folder, lock_file; /* -1: not open; the second only while the first is, and in use */
 	struct state_stamp stamp;

@@ -126,6 +126,33 @@ class Change_by_another(Refusals):
         self.assert_unchanged()
         self.assertEqual(self.state(self.path), "sealed")
 
+    def told(self, mount, error):
+        return [line for line in mount.log().splitlines() if error in line]
+
+    def test_refusal_is_told_with_who_and_what_helps(self):
+        mount = self.mount()
+        self.make()
+        other = self.agent("other")
+        self.assertEqual(other.error("os.mkdir(d + '/trial2')", d=self.path), "EBUSY")
+        self.assertEqual(other.error("os.unlink(d + '/a')", d=self.path), "EBUSY")
+        created, changed = until(lambda: self.told(mount, "EBUSY")[1:] and self.told(mount, "EBUSY"), "both lines")
+        self.assertRegex(created, "'parent': refused to let trial 'other' change it .* trial 'parent' on .*'sealctl status parent'.* the wrong depth: 'sealctl init --depth 2'")
+        self.assertNotIn("depth", changed)
+        self.ctl("seal", self.path, trial="parent")
+        # all of an rm -r is one line
+        self.run_program(["rm", "-r", self.path], trial="parent")
+        self.assertEqual(other.error("os.mkdir(d + '/trial3')", d=self.path), "EROFS")
+        self.assertRegex(until(lambda: self.told(mount, "EROFS"), "the line")[0],
+                         "'parent': refused to let trial 'parent' change it .* sealed, generation 1 of trial 'parent' on .*'sealctl rm parent'$")
+        self.assertEqual(len(self.told(mount, "EROFS")), 1)
+
+    def test_wrong_depth_is_supposed_where_a_trial_makes_something_in_what_another_sealed(self):
+        mount = self.mount()
+        self.make()
+        self.ctl("seal", self.path, trial="parent")
+        self.assertEqual(self.agent("other").error("os.mkdir(d + '/trial2')", d=self.path), "EROFS")
+        self.assertIn("the wrong depth: 'sealctl init --depth 2' on a new one", until(lambda: self.told(mount, "EROFS"), "the line")[0])
+
     def test_creating_what_exists_in_a_sealed_checkpoint_says_what_a_read_only_file_system_says(self):
         self.mount()
         self.make()
