@@ -4,8 +4,8 @@
     nas_train.py DATA PARAMETERS STEPS SEED
 
 PARAMETERS is what `sealtuner ask` has printed. If there is a restore_path, the network there is turned into the one that is asked for: wider layers
-and additional ones leave the function as it is (Chen, Goodfellow, Shlens, "Net2Net: accelerating learning via knowledge transfer", ICLR 2016),
-narrower ones keep the units that count most, and layers too many are left out. Then STEPS steps of training, with Adam as it comes and
+and additional ones leave the function as it is (as the network morphisms of Elsken, Metzen, Hutter, "Simple and efficient architecture search for
+convolutional neural networks", 2017, do), narrower ones keep the units that count most, and layers too many are left out. Then STEPS steps of training, with Adam as it comes and
 batches of 64. Prints the accuracy on the validation data, which the search goes by, and on the test data, which nobody looks at.
 
 Several lines in PARAMETERS are so many trials, one after the other: for those that share nothing.
@@ -44,14 +44,11 @@ def set_layer(layer, weight, bias):
 
 
 def widen(layer, following, width):
-    """Additional units are copies of others; what followed a unit is shared by its copies. A little noise lets the copies part."""
+    """Additional units begin as in a new network, and nobody listens to them yet. (Copies of old ones, as in Net2Net, learn the same for long.)"""
     old = layer.out_features
-    source = torch.cat([torch.arange(old), torch.randint(old, (width - old,))])
-    copies = torch.bincount(source, minlength=old)[source]
-    weight, bias = layer.weight[source], layer.bias[source]
-    outgoing = following.weight[:, source] / copies
-    outgoing[:, old:] *= 1 + 1e-3 * torch.randn(outgoing.shape[0], width - old)
-    set_layer(layer, weight, bias)
+    new = nn.Linear(layer.in_features, width - old)
+    outgoing = torch.cat([following.weight, torch.zeros(following.out_features, width - old)], 1)
+    set_layer(layer, torch.cat([layer.weight, new.weight]), torch.cat([layer.bias, new.bias]))
     set_layer(following, outgoing, following.bias)
 
 
