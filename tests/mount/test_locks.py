@@ -166,6 +166,38 @@ class Locks(SealfsTest):
         readers[0]("file.close()")
         self.assertTrue(self.taken(readers[1], SH))
 
+    def test_counter_of_many_who_are_interrupted_at_times(self):
+        """Nobody has it together with another, and no lock stays with who gave up."""
+        code = """
+            class Enough(Exception):
+                pass
+            def give_up(*_):
+                raise Enough
+            signal.signal(signal.SIGALRM, give_up)
+            done = gave_up = 0
+            while done < count:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.001 * (1 + (done * 7 + gave_up * 3) % 30))
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except Enough:
+                    gave_up += 1
+                    fcntl.flock(file, fcntl.LOCK_UN)  # it may have come just before the lock was had
+                    continue
+                number = int(os.pread(file.fileno(), 10, 0))
+                os.pwrite(file.fileno(), b'%010d' % (number + 1), 0)
+                fcntl.flock(file, fcntl.LOCK_UN)
+                done += 1
+            result = gave_up
+            """
+        self.bare("os.pwrite(file.fileno(), b'%010d' % 0, 0)")
+        workers = [self.opened(place) for place in (self.point, self.second.path, self.export) for _ in range(2)]
+        calls = [worker.start(code, count=100) for worker in workers]
+        for call in calls:
+            call.value(120)
+        self.assertEqual(self.bare("os.pread(file.fileno(), 10, 0)"), b"%010d" % (100 * len(workers)))
+        self.assertTrue(self.taken(self.here, EX))
+
     def test_appends_of_two_mounts_are_all_there(self):
         code = """
             fd = os.open(p, os.O_WRONLY | os.O_APPEND)
