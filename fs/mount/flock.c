@@ -24,6 +24,12 @@
 
 #define FIRST_PAUSE_NS 1000000ull
 #define LONGEST_PAUSE_NS 100000000ull
+/*
+ * close() does not wait until this process has heard of it, so who does not want to wait may be refused because of a lock that is given back already. If
+ * another handle here may be the one that has it, that long is waited for its end.
+ */
+#define CLOSING_NS 100000000ull
+#define LONGEST_CLOSING_PAUSE_NS 4000000ull
 #define LONGEST_REMOTE_PAUSE_NS 1000000000ull
 
 struct flock_wait {
@@ -32,6 +38,7 @@ struct flock_wait {
 	const struct node *node; /* for comparison only */
 	int fd, operation;
 	uint64_t next_ns, pause_ns;
+	uint64_t until_ns; /* then EWOULDBLOCK is the answer; 0: never */
 	bool trying;	  /* the thread is at it, without the lock */
 	bool interrupted; /* meanwhile */
 };
@@ -93,7 +100,7 @@ static int try_lock(int fd, int operation)
 
 static void try_again_later(struct flock_wait *wait)
 {
-	uint64_t longest = mount_of(wait->req)->remote ? LONGEST_REMOTE_PAUSE_NS : LONGEST_PAUSE_NS;
+	uint64_t longest = wait->until_ns ? LONGEST_CLOSING_PAUSE_NS : mount_of(wait->req)->remote ? LONGEST_REMOTE_PAUSE_NS : LONGEST_PAUSE_NS;
 
 	wait->next_ns = waiters_now_ns() + wait->pause_ns;
 	wait->pause_ns = wait->pause_ns * 2 < longest ? wait->pause_ns * 2 : longest;
@@ -107,7 +114,8 @@ static void try_one(struct flock_wait *wait)
 	int result = try_lock(wait->fd, wait->operation);
 	pthread_mutex_lock(&waits.lock);
 	wait->trying = false;
-	if (result == -EWOULDBLOCK && !wait->interrupted) {
+	bool may_go_on = !wait->until_ns || waiters_now_ns() < wait->until_ns;
+	if (result == -EWOULDBLOCK && !wait->interrupted && may_go_on) {
 		try_again_later(wait);
 		return;
 	}
@@ -163,6 +171,8 @@ static int wait_for_lock(fuse_req_t req, const struct node *node, int fd, int op
 	if (!wait)
 		return -ENOMEM;
 	*wait = (struct flock_wait){.req = req, .node = node, .fd = fd, .operation = operation, .pause_ns = FIRST_PAUSE_NS};
+	if (operation & LOCK_NB)
+		wait->until_ns = waiters_now_ns() + CLOSING_NS;
 	fuse_req_interrupt_func(req, interrupted, NULL);
 	pthread_mutex_lock(&waits.lock);
 	error = fuse_req_interrupted(req) ? -EINTR : waits.stopping ? -ENOTCONN : run_thread();
@@ -212,15 +222,30 @@ static int lock_descriptor(struct handle *handle)
 	return fd;
 }
 
+/* May another handle of this mount's have the lock? */
+static bool locked_here(struct mount *mount, struct node *node, const struct handle *handle)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&mount->nodes.lock);
+	for (const struct handle *other = node->handles; other && !found; other = other->next)
+		found = other != handle && other->flock_fd >= 0;
+	pthread_mutex_unlock(&mount->nodes.lock);
+	return found;
+}
+
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation)
 {
-	struct node *node = node_of(mount_of(req), ino);
+	struct mount *mount = mount_of(req);
+	struct node *node = node_of(mount, ino);
 	int fd = lock_descriptor(handle_of(fi));
 
 	int error = fd < 0 ? fd : try_lock(fd, operation);
 	/* to ask for another kind of lock gives the one back that is held, even if it is not had */
 	given_back(node);
-	if (error == -EWOULDBLOCK && !(operation & LOCK_NB)) {
+	if (error == -EWOULDBLOCK && operation & LOCK_NB && !locked_here(mount, node, handle_of(fi))) {
+		error = try_lock(fd, operation); /* it may have been given back between the two looks */
+	} else if (error == -EWOULDBLOCK) {
 		error = wait_for_lock(req, node, fd, operation);
 		if (!error)
 			return;
@@ -230,12 +255,14 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int ope
 
 void flock_release(struct handle *handle)
 {
-	if (handle->flock_fd < 0)
+	int fd = handle->flock_fd;
+
+	if (fd < 0)
 		return;
-	if (handle->flock_fd == handle->fd)
-		flock(handle->fd, LOCK_UN);
+	if (fd == handle->fd)
+		flock(fd, LOCK_UN);
 	else
-		close(handle->flock_fd);
+		close(fd);
 	handle->flock_fd = -1;
 	given_back(handle->node);
 }

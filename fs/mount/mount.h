@@ -48,7 +48,7 @@ struct handle {
 	struct node *node;	    /* a reference */
 	int fd;
 	bool passthrough;
-	int flock_fd; /* what flock() is done on, once somebody has; or -1 */
+	atomic_int flock_fd; /* what flock() is done on, once somebody has; or -1 */
 	struct gate_write_handle writing;
 	/* a sealed file whose blocks are checked as they are read; its checkpoint is `sealed` */
 	struct tree_reader *reader;

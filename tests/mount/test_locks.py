@@ -128,6 +128,28 @@ class Locks(SealfsTest):
         holder("os.kill(child, 9); os.waitpid(child, 0)")
         self.assertTrue(child > 0 and self.taken(other, EX))
 
+    def test_close_has_given_it_back_when_it_returns(self):
+        """As `flock -n FILE CMD` needs that is called again and again."""
+        other = self.opened(self.point)
+        self.here("other = open(p, 'r+b')", p=self.point + "/plain/f")
+        for count in range(60):
+            for agent in (self.here, other):
+                agent("file = open(p, 'r+b')", p=self.point + "/plain/f")
+                self.assertTrue(self.taken(agent, EX), count)
+                agent("file.close()")
+        self.here("""
+            for _ in range(20):
+                subprocess.run(['flock', '-n', p, 'true'], check=True)
+            """, p=self.point + "/plain/f")
+
+    def test_who_does_not_want_to_wait_is_refused_soon(self):
+        self.here(TAKE.format(EX))
+        same = self.opened(self.point)
+        for agent in (same, self.there):
+            self.assertFalse(self.taken(agent, EX))
+        self.here(TAKE.format(UN))
+        self.assertTrue(self.taken(same, EX))
+
     def test_death_of_the_holder_gives_it_on(self):
         self.here(TAKE.format(EX))
         waiting = self.there.start(TAKE.format(EX)).parked()
