@@ -15,6 +15,7 @@
  * A thread of its own gives it: neither a full pool nor a parked reader may make this mount look dead. The file is there before the first
  * claim names it, and goes when the mount ends in good order.
  */
+#define STUCK_NS 10000000000u /* an export that has not answered for so long is as good as gone */
 #define WATCHES_KEPT_NS (UINT64_C(7200) * 1000000000) /* a mount that nobody asked about for so long is forgotten */
 
 struct beat_watch {
@@ -33,6 +34,7 @@ struct gate_beats {
 	bool made;	 /* the file is there */
 	bool failing;	 /* the last one could not be given, and that was said */
 	uint64_t count;
+	_Atomic uint64_t asking_ns; /* since when the export has not answered to it; 0: nothing is asked */
 	pthread_mutex_t watch_lock; /* guards the table, also while the export is asked */
 	struct beat_watch *watches;
 };
@@ -152,11 +154,20 @@ static void *beat(void *arg)
 	while (!rest(beats)) {
 		if (!is_writing(gate))
 			continue;
+		beats->asking_ns = waiters_now_ns();
 		report(beats, liveness_beat(&gate->options.store, gate->token, ++beats->count));
 		if (gate->options.liveness.leases && gate->options.remote)
 			renew_all(gate);
+		beats->asking_ns = 0;
 	}
 	return NULL;
+}
+
+bool gate_beats_stuck_(const struct gate_beats *beats)
+{
+	uint64_t since = beats->asking_ns;
+
+	return since && waiters_now_ns() - since > STUCK_NS;
 }
 
 /* Under beats->lock. */

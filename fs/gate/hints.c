@@ -154,8 +154,9 @@ static void asked(struct gate *gate, const struct hint *hint, const struct socka
 	uint64_t cookie = cookie_of(hints, from, hint->nonce);
 	int kind = HINT_CHALLENGE;
 
+	/* who can not reach the export any more can not end anything there, and may be taken for dead: who waits is to see for himself */
 	if (hint->cookie == cookie)
-		kind = subscribers_add(hints->subscribers, hint, from, waiters_now_ns());
+		kind = gate_beats_stuck_(gate->beats) ? HINT_LOOK : subscribers_add(hints->subscribers, hint, from, waiters_now_ns());
 	if (kind)
 		gate_hints_answer_(gate, from, hint, kind, cookie, hints->key);
 }

@@ -201,6 +201,8 @@ int gate_beats_begin_(struct gate *gate);
 /* The lease of what this mount writes had lapsed, and was taken anew. */
 void gate_tell_lease_lost_(const struct gate_checkpoint *checkpoint);
 void gate_beats_stop_(struct gate_beats *beats);
+/* Has the export not answered to the last heartbeat for a while? */
+bool gate_beats_stuck_(const struct gate_beats *beats);
 /* Is the mount dead that made this claim? 1; 0: it lives, or that is not known yet; -errno: it can not be told. Under checkpoint->lock. */
 int gate_is_dead_(struct gate_checkpoint *checkpoint, const struct record *claim);
 /* The same by its heartbeats alone. */

@@ -247,7 +247,7 @@ class Machine:
         with open("/bed/pid." + name) as file:
             self.pid = int(file.read())
         self.point = None  # of its last mount
-        self.cut = self.dropping = False
+        self.cut = self.dropping = self.without_server = False
 
     @property
     def nfs(self):
@@ -297,6 +297,12 @@ class Machine:
         command("link", self.name, state)
         self.cut = state == "down"
 
+    def server_path(self, state):
+        """"down": what it sends to the server gets lost, and only that."""
+        command(ON, self.name, "/sbin/ip", "neigh", *(("del", "10.99.0.1") if state == "up" else
+                                                      ("replace", "10.99.0.1", "lladdr", "02:00:00:00:00:01", "nud", "permanent")), "dev", "eth0")
+        self.without_server = state == "down"
+
     def datagrams(self, what):
         """Those to other clients: "drop" or "pass"."""
         command("datagrams", self.name, what)
@@ -344,6 +350,8 @@ class MachinesTest(SealfsTest):
                 machine.link("up")
             if machine.dropping:
                 machine.datagrams("pass")
+            if machine.without_server:
+                machine.server_path("up")
         Machine.mounting.clear()
         super().clean_up()
         shutil.rmtree(self.served, ignore_errors=True)

@@ -73,6 +73,18 @@ class Silence(Base):
 
 @in_versions("4.2")
 class Lease(Base):
+    def test_machine_that_answers_others_but_has_lost_the_server(self):
+        """That it answers does not keep them waiting."""
+        self.begin("heartbeat=1")  # a beat every 12 s, and the server need not have answered it for 10 s
+        waiting = self.read(self.b).parked()
+        until(lambda: self.b.stats()["hinted"] == 1, "hints to be in force")
+        self.a.server_path("down")
+        cut = time.monotonic()
+        waiting.fails("EOWNERDEAD", patience=400)
+        took = waiting.ended - cut
+        figure("NFS %s: who waits for a machine that has lost the server, and answers datagrams, was told after %.1f s" % (self.version, took))
+        self.assertLess(took, 12 + 10 + LEASE + SOON)
+
     def test_lease_that_was_lost_unnoticed_is_taken_anew(self):
         """Nobody waited, so nobody has declared it dead: what it wrote is sealed."""
         writer = self.begin()
