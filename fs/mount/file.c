@@ -130,6 +130,19 @@ static int attach_reader(struct mount *mount, struct handle *handle, struct gate
 	return 0;
 }
 
+/*
+ * May the kernel keep what it has of the content? What was read after the file was changed behind the mount, by who had it open, must not outlive that it was put
+ * right again.
+ */
+static bool cache_is_of(struct mount *mount, struct node *node, const struct stat *attributes)
+{
+	pthread_mutex_lock(&mount->nodes.io_lock);
+	bool same = node->cached_of.tv_sec == attributes->st_ctim.tv_sec && node->cached_of.tv_nsec == attributes->st_ctim.tv_nsec;
+	node->cached_of = attributes->st_ctim;
+	pthread_mutex_unlock(&mount->nodes.io_lock);
+	return same;
+}
+
 static void verified(struct parked *parked, int result);
 
 /* Asks whether the content is what was sealed; answers the request, at once or when the content has been read. Takes handle and sealed. */
@@ -173,7 +186,7 @@ static void verify_and_finish(fuse_req_t req, struct mount *mount, struct handle
 		reply_status(req, error);
 	} else {
 		/* the pages of a node from before the seal may be of a state from before it */
-		finish_reading(req, mount, handle, handle->node->key.entry);
+		finish_reading(req, mount, handle, handle->node->key.entry && cache_is_of(mount, handle->node, &attributes));
 	}
 }
 

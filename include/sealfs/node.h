@@ -58,6 +58,7 @@ struct node {
 	enum node_io io;
 	unsigned int io_count;
 	int32_t backing_id;
+	struct timespec cached_of; /* change time of the sealed file whose content the kernel may have kept */
 	struct handle *handles; /* open files, for what has no name any more; guarded by nodes->lock */
 };
 

@@ -177,6 +177,18 @@ class Content(Tampering):
     def test_before_the_mount_has_seen_it_with_verify_read(self):
         self.play(False, "verify=read")
 
+    def test_what_was_read_of_damaged_content_is_forgotten_when_that_is_put_right(self):
+        self.prepare()
+        self.mount()
+        holder = self.agent("holder")
+        holder("file = open(d + '/a', 'rb', buffering=0)", d=self.point + "/parent")
+        for at in (0, len(DATA) // 2, -1):
+            flip(self.checkpoint + "/a", at)
+            holder("file.seek(0); file.read()")
+            self.assertEqual(self.reader.error(READ_A, d=self.point + "/parent"), "EBADMSG")
+            flip(self.checkpoint + "/a", at)
+            self.assertIsNone(self.reader.error("assert open(d + '/a', 'rb').read() == data", d=self.point + "/parent", data=DATA), at)
+
     def test_file_that_was_added_is_not_visible(self):
         self.prepare()
         self.mount()
