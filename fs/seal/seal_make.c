@@ -58,6 +58,8 @@ static int check_state(struct sealing *s)
 		return -EBADMSG;
 	if (state.generation == 0)
 		return state.kind == STATE_SEALED ? -EEXIST : -ENOENT;
+	if (s->job->claim && (!state.has_claim || strcmp(s->job->claim, state.claim.token) != 0))
+		return -EEXIST;
 	if (s->job->generation < state.generation || (s->job->generation == state.generation && state.has_end))
 		return -EEXIST;
 	return s->job->generation == state.generation && state.kind == STATE_OPEN ? 0 : -EINVAL;

@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "sealfs/seal.h"
 #include "state_internal.h"
 
 #define TRIES 8
+#define PAUSE_NS 10000000 /* the slowest clocks tick as often */
 
 static const char *const kind_names[] = {
 	[STATE_ABSENT] = "absent", [STATE_PLAIN] = "plain",   [STATE_PENDING] = "pending", [STATE_OPEN] = "open",
@@ -138,22 +140,31 @@ static int read_records(const struct store *store, const char *path, int dir, st
 	return rc;
 }
 
-static int look_at_data(const struct store *store, const char *path, struct state *out)
+/* 1 when something is at the checkpoint's path, 0, -errno. */
+static int stat_data(const struct store *store, const char *path, struct statx *st)
 {
 	AUTO_FD(parent, store);
-	struct statx st;
 	const char *last;
 	int rc;
 
 	parent.fd = store_open_parent(store, store->root, path, &last);
 	if (parent.fd < 0)
 		return parent.fd == -ENOENT || parent.fd == -ENOTDIR ? 0 : parent.fd;
-	rc = store_statx(store, parent.fd, last, &st);
+	rc = store_statx(store, parent.fd, last, st);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
-	out->has_data = true;
-	out->is_file = S_ISREG(st.stx_mode);
-	return 0;
+	return 1;
+}
+
+static int look_at_data(const struct store *store, const char *path, struct state *out)
+{
+	struct statx st;
+	int rc = stat_data(store, path, &st);
+
+	out->has_data = rc > 0;
+	out->is_file = rc > 0 && S_ISREG(st.stx_mode);
+	out->data_inode = rc > 0 ? st.stx_ino : 0;
+	return rc < 0 ? rc : 0;
 }
 
 /* Data that nobody here knows of may have been sealed elsewhere. */
@@ -239,25 +250,62 @@ int state_read_in(const struct store *store, const char *path, int dir, struct s
 	return rc;
 }
 
+/* There were no records, and then there were data, perhaps with a seal: plain, or a copy. But a trial may have claimed the path between the two looks, and what
+ * it writes, or has just begun to seal, is neither. Its claim is there before its data are; and who removes it takes the data away before the records. So:
+ * no records after the data were seen, and the same data after that. */
+static int confirm_no_records(const struct store *store, const char *path, const struct state *state)
+{
+	AUTO_FD(dir, store);
+	struct listing listing = {0};
+	struct statx st;
+	int rc = 0;
+
+	dir.fd = state_open_dir(store, path, false);
+	if (dir.fd >= 0)
+		rc = store_each_entry(store, dir.fd, list_entry, &listing);
+	else if (dir.fd != -ENOENT)
+		rc = dir.fd;
+	if (rc < 0)
+		return rc;
+	rc = listing.generation ? 0 : stat_data(store, path, &st);
+	if (rc < 0)
+		return rc;
+	return rc > 0 && st.stx_ino == state->data_inode ? 0 : -EAGAIN;
+}
+
 static int look_once(const struct store *store, const char *path, bool create, struct held_fd *dir, struct state *out)
 {
+	int rc;
+
 	held_close(dir);
 	dir->fd = state_open_dir(store, path, create);
 	if (create && dir->fd < 0) {
 		*out = (struct state){0};
 		return dir->fd;
 	}
-	return state_read_in(store, path, dir->fd, out);
+	rc = state_read_in(store, path, dir->fd, out);
+	if (rc == 0 && out->generation == 0 && out->has_data && out->kind != STATE_DAMAGED) {
+		rc = confirm_no_records(store, path, out);
+		if (rc < 0)
+			state_free(out);
+	}
+	return rc;
 }
 
 int state_look(const struct store *store, const char *path, bool create, struct held_fd *dir, struct state *out)
 {
+	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	int rc = -ESTALE;
 
-	/* Records never go away but with their folder: then it is another state that is to be read. */
-	for (int i = 0; i < TRIES && (rc == -EAGAIN || rc == -ENOENT || rc == -ESTALE); i++)
+	/* Records never go away but with their folder: then it is another state that is to be read. Over NFS one may also be listed, and be missing for whoever
+	 * looked for it in vain in the same tick of the server's clock, until whoever made it has given the folder a later time. */
+	for (int i = 0; i < TRIES && (rc == -EAGAIN || rc == -ENOENT || rc == -ESTALE); i++) {
+		if (i > 1)
+			nanosleep(&pause, NULL);
 		rc = look_once(store, path, create, dir, out);
-	return rc;
+	}
+	/* What can not be read is not for that reason not there. */
+	return dir->fd >= 0 && (rc == -ENOENT || rc == -EAGAIN) ? -EIO : rc;
 }
 
 int state_read(const struct store *store, const char *path, struct state *out)

@@ -51,6 +51,7 @@ int seal_parse(const char *text, size_t size, struct seal *out, const char **why
 struct seal_job {
 	const char *path;	 /* the checkpoint */
 	unsigned int generation; /* must be open (or pending is -EINVAL) */
+	const char *claim;	 /* the token of its claim; NULL: whichever it is. After a removal generations are counted from 1 again */
 	const char *trial;	 /* who seals */
 	int64_t pid;
 	uid_t uid;
@@ -74,7 +75,7 @@ struct seal_job {
  * Seals an open checkpoint whose writing has stopped. The caller holds the lease exclusively and keeps it. Order: scan; fsync every file, hash it, see that its
  * size and mtime did not move meanwhile (-EAGAIN); write the manifest, the seal file and its signature, fsync them and their folder;
  * fsync every directory of the checkpoint and its parent; link N.end. A crash anywhere leaves the checkpoint open or sealed.
- * -ENODATA when there is nothing at the checkpoint's path. -EEXIST when the generation has ended otherwise.
+ * -ENODATA when there is nothing at the checkpoint's path. -EEXIST when the generation has ended otherwise, or is another claim's.
  * On any other error nothing is sealed; the caller decides whether the checkpoint is abandoned. Blocks for as long as reading everything takes.
  */
 int seal_checkpoint(const struct store *store, struct seal_job *job);

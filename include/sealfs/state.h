@@ -42,6 +42,7 @@ struct state {
 	bool travelled;		  /* sealed by the seal beside the data alone, without a record here: a copy */
 	bool has_data;		  /* something is at the checkpoint's path */
 	bool is_file;		  /* … and it is a regular file: a checkpoint of one file */
+	uint64_t data_inode;	  /* … its inode */
 	char *damage;		  /* damaged: which file and what is wrong with it, for people */
 };
 

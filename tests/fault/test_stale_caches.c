@@ -31,7 +31,7 @@
 #define ATTEMPTS 3
 #define VERSIONS 256
 #define LOOKS 4	      /* after so many looks who waits has learnt of an end that is over */
-#define BROKEN_SEEDS 1000
+#define BROKEN_SEEDS 3000
 #define STEPS 2000000 /* more: somebody turns in circles */
 
 /* What is broken on purpose. */
@@ -40,7 +40,7 @@ enum fault { FAULT_NONE, FAULT_NO_REFRESH, FAULT_NO_DATE, FAULT_SECOND_LINK_WINS
 /* What was so, for a while: the oracle's view, which has no cache, after each change. */
 struct version {
 	unsigned int generation;
-	enum state_kind kind; /* absent for plain, too */
+	enum state_kind kind;
 	char claim[STORE_TOKEN_SIZE], end[STORE_TOKEN_SIZE];
 };
 
@@ -67,6 +67,7 @@ struct world {
 	unsigned long steps;
 	struct version versions[VERSIONS];
 	int count, completed; /* versions; the newest one whose transition is over */
+	int unread;	      /* looks that could not be had */
 	bool quiet;	      /* nobody changes anything any more */
 	int looks;	      /* of the one who waits, since then */
 	int seals, fails, lookers_sealed;
@@ -139,6 +140,9 @@ static void give_way(void)
 		return;
 	if (chance(world, 8) == 0)
 		memory_server_tick(world->server);
+	/* now and then a machine, or the network, is slow */
+	if (chance(world, 60) == 0)
+		self->asleep = chance(world, 300);
 	choose(world);
 	await_turn(self);
 }
@@ -155,7 +159,7 @@ int nanosleep(const struct timespec *time, struct timespec *left)
 
 static void fill_version(const struct state *state, struct version *out)
 {
-	*out = (struct version){.generation = state->generation, .kind = state->kind == STATE_PLAIN ? STATE_ABSENT : state->kind};
+	*out = (struct version){.generation = state->generation, .kind = state->kind};
 	if (state->has_claim)
 		memcpy(out->claim, state->claim.token, sizeof(out->claim));
 	if (state->has_end)
@@ -393,7 +397,7 @@ static int check_content(struct machine *machine, const struct state *state, str
 		rc = store_read_file(store, dir, name, 4096, &text, &size);
 		store->ops->close(store->ctx, dir);
 		if (rc == 0 && strcmp(text, state->claim.token))
-			wrong(machine->world, "%s: '%s' of sealed generation %u is another one's", machine->name, name, state->generation);
+			rc = -EXDEV;
 		free(text);
 		if (rc < 0)
 			return rc;
@@ -425,7 +429,8 @@ static void check_sealed(struct machine *machine, const struct state *state)
 	world->lookers_sealed++;
 	fill_version(state, &seen);
 	if (rc && !machine->dead && same_version(&seen, &world->versions[world->count - 1]))
-		wrong(world, "%s: generation %u is sealed, and does not verify: %d", machine->name, state->generation, rc);
+		wrong(world, "%s: sealed generation %u %s: %s", machine->name, state->generation,
+		      rc == -EXDEV ? "has another one's bytes" : "does not verify", strerror(rc < 0 ? -rc : 0));
 }
 
 static int look(struct machine *machine, struct state *state)
@@ -441,7 +446,11 @@ static int look(struct machine *machine, struct state *state)
 		return -EIO;
 	}
 	if (rc) {
-		wrong(world, "%s: the state can not be read: %d", machine->name, rc);
+		/* of one who made a record and then slept the folder has no later time yet: that is an error, and not that there is nothing */
+		if (rc == -EIO)
+			world->unread++;
+		else
+			wrong(world, "%s: the state can not be read: %s", machine->name, strerror(-rc));
 		return rc;
 	}
 	fill_version(state, &seen);
@@ -489,6 +498,22 @@ static int write_file(struct machine *machine, int dir, const char *name, const 
 	return rc;
 }
 
+/* The number alone says nothing: who removes a checkpoint makes numbers be counted from 1 again. */
+static int is_lost(struct machine *machine, const struct record *claim)
+{
+	struct record there;
+	int rc = look_for_end(machine, claim->generation, claim->token);
+
+	if (rc)
+		return rc;
+	rc = state_read_claim(&machine->store, PATH, claim->generation, &there);
+	if (rc)
+		return rc;
+	rc = strcmp(there.token, claim->token) != 0;
+	record_free(&there);
+	return machine->world->fault == FAULT_NO_END_LOOKED_FOR ? 0 : rc;
+}
+
 /* As through a mount: before each change it is asked whether the generation still is ours. */
 static int write_content(struct machine *machine, const struct record *claim)
 {
@@ -503,7 +528,7 @@ static int write_content(struct machine *machine, const struct record *claim)
 	for (int i = 0; rc >= 0 || rc == -EEXIST; i++) {
 		char name[16];
 
-		rc = look_for_end(machine, claim->generation, claim->token);
+		rc = is_lost(machine, claim);
 		if (rc == 0 && i < 2) {
 			snprintf(name, sizeof(name), "file%d", i);
 			rc = write_file(machine, dir, name, claim->token);
@@ -519,7 +544,7 @@ static int write_content(struct machine *machine, const struct record *claim)
 
 static int seal(struct machine *machine, const struct record *claim, struct lease *lease)
 {
-	struct seal_job job = {.path = PATH, .generation = claim->generation, .trial = claim->trial};
+	struct seal_job job = {.path = PATH, .generation = claim->generation, .claim = claim->token, .trial = claim->trial};
 	int rc = lease_exclude(&machine->store, lease);
 
 	if (rc == 0)
@@ -611,6 +636,12 @@ static void judge(struct machine *machine)
 		transition_is_over(machine);
 }
 
+static void remove_it(struct machine *machine)
+{
+	if (state_remove(&machine->store, PATH) == 0)
+		transition_is_over(machine);
+}
+
 static void write_or_wait(struct machine *machine)
 {
 	struct state state;
@@ -623,8 +654,8 @@ static void write_or_wait(struct machine *machine)
 		break;
 	case STATE_SEALED:
 		check_sealed(machine, &state);
-		if (chance(machine->world, 4) == 0 && state_remove(&machine->store, PATH) == 0)
-			transition_is_over(machine);
+		if (chance(machine->world, 4) == 0)
+			remove_it(machine);
 		break;
 	case STATE_ABSENT:
 	case STATE_PLAIN:
@@ -658,8 +689,15 @@ static void await_end(struct machine *machine)
 		char claim[STORE_TOKEN_SIZE] = "";
 		unsigned int generation;
 
-		if (look(machine, &state))
-			return;
+		if (look(machine, &state)) {
+			/* who made the record may be gone: then only age helps */
+			if (quiet)
+				memory_server_pass(world->server, MEMORY_CACHE_NS);
+			if (quiet && ++world->looks > LOOKS)
+				wrong(world, "%s can not read the state", machine->name);
+			give_way();
+			continue;
+		}
 		waits = state.kind == STATE_OPEN || !quiet;
 		generation = state.generation;
 		if (state.kind == STATE_SEALED)
@@ -766,7 +804,7 @@ static struct world world;
 static void all_orders(bool coarse)
 {
 	const char *only = getenv("SEALFS_TEST_SEED");
-	int seals = 0, fails = 0, seen = 0, vanished = 0;
+	int seals = 0, fails = 0, seen = 0, vanished = 0, unread = 0;
 
 	for (unsigned int seed = only ? (unsigned int)atoi(only) : 1; seed <= seeds() || only; seed++) {
 		const char *what = run_world(seed, coarse, FAULT_NONE, &world);
@@ -776,11 +814,12 @@ static void all_orders(bool coarse)
 		seals += world.seals;
 		fails += world.fails;
 		seen += world.lookers_sealed;
+		unread += world.unread;
 		vanished += world.machines[0].vanished + world.machines[1].vanished;
 		if (only)
 			break;
 	}
-	print_message("%u orders: %d seals, %d failures, %d machines that vanished, %d looks at what is sealed\n", seeds(), seals, fails, vanished, seen);
+	print_message("%u orders: %d seals, %d failures, %d machines that vanished, %d looks at what is sealed, %d in vain\n", seeds(), seals, fails, vanished, seen, unread);
 	/* nothing would be shown where nothing happens */
 	if (!only)
 		assert_true(seals * 8 > (int)seeds() && fails * 8 > (int)seeds() && vanished * 8 > (int)seeds());
@@ -798,17 +837,20 @@ static void looks_are_fresh_and_ends_unique_with_times_of_ticks(void **unused)
 
 static void expect_caught(bool coarse, enum fault fault, const char *name)
 {
-	unsigned int caught = 0, tried = 0;
+	unsigned int tried = 0;
+	bool caught = false;
 	char first[600] = "";
 
-	for (unsigned int seed = 1; seed <= BROKEN_SEEDS && caught < 2; seed++, tried++) {
+	for (unsigned int seed = 1; seed <= BROKEN_SEEDS && !caught; seed++, tried++) {
 		const char *what = run_world(seed, coarse, fault, &world);
 
-		if (what && caught++ == 0)
-			snprintf(first, sizeof(first), "seed %u: %s", seed, what);
+		if (what) {
+			caught = true;
+			snprintf(first, sizeof(first), "%s", what);
+		}
 	}
-	print_message("%s: caught in %u of %u orders; %s\n", name, caught, tried, first);
-	assert_int_not_equal(caught, 0);
+	print_message("%s: caught in the %u. order; %s\n", name, tried, first);
+	assert_true(caught);
 }
 
 static void broken_machines_are_caught(void **unused)

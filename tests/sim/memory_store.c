@@ -690,10 +690,17 @@ static ssize_t memory_readlinkat(void *ctx, int dirfd, const char *path, char *b
 	return -EINVAL;
 }
 
+static void list_entry(FILE *stream, const struct memory_entry *entry)
+{
+	fputc(S_ISDIR(entry->inode->mode) ? DT_DIR : DT_REG, stream);
+	fwrite(&entry->inode->number, sizeof(entry->inode->number), 1, stream);
+	fwrite(entry->name, 1, strlen(entry->name) + 1, stream);
+}
+
 static void list(struct memory_client *client, struct memory_file *file)
 {
 	struct memory_known *known = revalidate(client, file->inode, false);
-	struct memory_entry *entry, *next;
+	struct memory_entry *entry, *next, *last = NULL;
 	FILE *stream;
 
 	if (!client->caches || !known->names) {
@@ -704,12 +711,15 @@ static void list(struct memory_client *client, struct memory_file *file)
 		stream = open_memstream(&known->names, &known->names_size);
 		if (!stream)
 			abort();
+		/* in no order that anybody could rely on: the oldest first, or the newest */
 		HASH_ITER(hh, file->inode->entries, entry, next)
 		{
-			fputc(S_ISDIR(entry->inode->mode) ? DT_DIR : DT_REG, stream);
-			fwrite(&entry->inode->number, sizeof(entry->inode->number), 1, stream);
-			fwrite(entry->name, 1, strlen(entry->name) + 1, stream);
+			last = entry;
+			if (file->inode->number % 2)
+				list_entry(stream, entry);
 		}
+		for (entry = file->inode->number % 2 ? NULL : last; entry; entry = entry->hh.prev)
+			list_entry(stream, entry);
 		fclose(stream);
 	}
 	file->names = malloc(known->names_size + 1);
