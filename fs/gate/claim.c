@@ -43,6 +43,7 @@ static int link_claim(struct gate_checkpoint *checkpoint, const struct gate_call
 		error = state_claim(store, checkpoint->path, &record);
 	if (!error) {
 		checkpoint->own = record.generation;
+		memcpy(checkpoint->own_claim, record.token, sizeof(checkpoint->own_claim));
 		gate_hints_announce_(checkpoint, record.generation, HINT_OPEN);
 		if (checkpoint->state_known && checkpoint->state.kind == STATE_PENDING)
 			gate_hints_ended_(checkpoint, &checkpoint->state.reserve);
@@ -143,6 +144,7 @@ void gate_let_go_(struct gate_checkpoint *checkpoint)
 		gate_attend_(checkpoint, 0);
 	gate_hints_over_(checkpoint, checkpoint->own, HINT_OPEN);
 	checkpoint->own = 0;
+	checkpoint->own_claim[0] = '\0';
 	checkpoint->claimer = false;
 	checkpoint->wait_lease = false;
 	record_free(&checkpoint->join);

@@ -127,16 +127,28 @@ void gate_attention_end_(struct gate_checkpoint *checkpoint)
 
 /* ---- abandoning ---- */
 
+/* What this mount writes: no other one's generation, though it may have the same number by now. */
+static int link_own_failed(struct gate_checkpoint *checkpoint, const char *trial, const char *reason, uint64_t when)
+{
+	struct record claim = {.trial = NULL};
+
+	memcpy(claim.token, checkpoint->own_claim, sizeof(claim.token));
+	int error = liveness_end_by_link(&checkpoint->gate->options.store, checkpoint->path, &claim, trial, reason, &when);
+	return error == -EBUSY ? 0 : error;
+}
+
 int gate_link_failed_(struct gate_checkpoint *checkpoint, unsigned int generation, const char *reason, uint64_t when)
 {
 	const struct store *store = &checkpoint->gate->options.store;
 	const struct state *state = &checkpoint->state;
 	struct record record;
 
+	const char *trial = state->has_claim ? state->claim.trial : state->has_reserve ? state->reserve.trial : "?";
+	if (*checkpoint->own_claim && generation == checkpoint->own)
+		return link_own_failed(checkpoint, trial, reason, when);
 	int error = record_init(&record, RECORD_END);
 	if (error)
 		return error;
-	const char *trial = state->has_claim ? state->claim.trial : state->has_reserve ? state->reserve.trial : "?";
 	record.generation = generation;
 	free(record.trial);
 	free(record.reason);
@@ -209,7 +221,7 @@ void gate_decided_elsewhere_(struct gate_checkpoint *checkpoint)
 	const struct record *end = &checkpoint->state.end;
 
 	gate_reread_(checkpoint);
-	bool known = checkpoint->state.has_end && checkpoint->state.generation == checkpoint->own;
+	bool known = checkpoint->state.has_end && gate_is_own_(checkpoint, &checkpoint->state);
 	gate_set_outcome_(checkpoint, known && checkpoint->state.kind == STATE_SEALED ? 0 : -EOWNERDEAD, "its end was decided elsewhere%s%s",
 			  known && end->reason ? ": " : "", known && end->reason ? end->reason : "");
 	checkpoint->ending = ENDING_NONE;

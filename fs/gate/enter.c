@@ -11,6 +11,7 @@
 #include "sealfs/log.h"
 
 #define REFUSED_TELL_NS 5000000000u
+#define OWN_LOOK_NS 1000000000u /* whether what is written is this mount's own is looked at no more often than that */
 #define DECIDE_LIMIT 8 /* more changes than this in one decision: something else is wrong */
 
 /* A decision in the making. */
@@ -220,8 +221,9 @@ static int change_own(struct entry *entry)
 	}
 	if (checkpoint->ending != ENDING_NONE)
 		return gate_end_now_(checkpoint) ? AGAIN : -EBUSY;
-	/* another machine may have decided that this one is dead */
-	int ended = state_has_ended(store, checkpoint->path, checkpoint->own);
+	/* another machine may have decided that this one is dead, and, after a removal, begun anew with the same number */
+	bool looked = waiters_now_ns() - checkpoint->looked_ns < OWN_LOOK_NS;
+	int ended = looked ? state_has_ended(store, checkpoint->path, checkpoint->own) : 1;
 	if (ended < 0)
 		return ended;
 	if (ended) {

@@ -56,6 +56,7 @@ struct gate_checkpoint {
 	char *damage;	    /* why the seal does not hold */
 	struct lease lease; /* held while this mount writes; generation `own` */
 	unsigned int own;
+	char own_claim[STORE_TOKEN_SIZE]; /* whose token is that of its claim: when it was removed, numbers are counted from 1 again */
 	bool claimer;	    /* this mount made the claim: it seals; others that joined only leave */
 	struct record join; /* of one that joined */
 	unsigned int blind_told; /* the generation of which it was said that nobody here can tell whether its writer lives */
@@ -147,6 +148,8 @@ struct gate_checkpoint **gate_snapshot_(struct gate *gate, bool mine);
 int gate_refresh_(struct gate_checkpoint *checkpoint, bool even_if_sealed);
 /* Reads the state anew, whatever is known. */
 int gate_reread_(struct gate_checkpoint *checkpoint);
+/* Is this the generation that this mount writes, or wrote last? */
+bool gate_is_own_(const struct gate_checkpoint *checkpoint, const struct state *state);
 /* An open generation that is not this mount's: if its writer is gone, it is ended and the state is read anew. */
 void gate_judge_(struct gate_checkpoint *checkpoint);
 /* The end of this mount's generation could not be recorded: it is tried again, until it is or the mount ends. */

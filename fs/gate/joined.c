@@ -70,6 +70,7 @@ int gate_join_(struct gate_checkpoint *checkpoint, const struct gate_caller *cal
 	if (error)
 		return error;
 	checkpoint->own = checkpoint->state.generation;
+	memcpy(checkpoint->own_claim, checkpoint->state.claim.token, sizeof(checkpoint->own_claim));
 	checkpoint->claimer = false;
 	gate_set_mine_(checkpoint, true);
 	error = gate_watch_caller_(checkpoint, caller, trial, false);

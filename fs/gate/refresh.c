@@ -35,6 +35,11 @@ static bool same_seal(struct gate_checkpoint *checkpoint, const struct state *fr
 	       !seal_root(&checkpoint->gate->options.store, checkpoint->path, fresh, &root) && digest_equal(&root, &checkpoint->sealed->root);
 }
 
+bool gate_is_own_(const struct gate_checkpoint *checkpoint, const struct state *state)
+{
+	return state->generation == checkpoint->own && state->has_claim && !strcmp(state->claim.token, checkpoint->own_claim);
+}
+
 int gate_reread_(struct gate_checkpoint *checkpoint)
 {
 	struct state fresh;
@@ -55,12 +60,13 @@ int gate_reread_(struct gate_checkpoint *checkpoint)
 	checkpoint->state = fresh;
 	checkpoint->state_known = true;
 	checkpoint->looked_ns = waiters_now_ns();
-	if (checkpoint->lease.fd >= 0 && (fresh.generation != checkpoint->own || fresh.kind != STATE_OPEN)) {
+	bool own = gate_is_own_(checkpoint, &fresh);
+	if (checkpoint->lease.fd >= 0 && (!own || fresh.kind != STATE_OPEN)) {
 		log_warning("'%s': generation %u was ended on %s (%s: %s) while this mount was writing it; what its trial saves from now on is in nobody's seal: start it anew",
 			    checkpoint->path, checkpoint->own, fresh.has_end ? fresh.end.host : "another machine", state_name(fresh.kind),
 			    fresh.has_end && fresh.end.reason ? fresh.end.reason : "no reason given");
 		if (checkpoint->ending == ENDING_NONE || checkpoint->ending == ENDING_CLOSING) {
-			bool sealed = fresh.generation == checkpoint->own && fresh.kind == STATE_SEALED;
+			bool sealed = own && fresh.kind == STATE_SEALED;
 			gate_note_lost_(checkpoint);
 			gate_set_outcome_(checkpoint, sealed ? 0 : -EOWNERDEAD, "%s",
 					  fresh.has_end && fresh.end.reason ? fresh.end.reason : "it was ended by somebody else");

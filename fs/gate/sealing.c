@@ -134,6 +134,7 @@ void gate_seal_(struct gate_checkpoint *checkpoint)
 	char *const *live = gate->options.config.live;
 	struct seal_job job = {.path = checkpoint->path,
 			       .generation = checkpoint->own,
+			       .claim = checkpoint->own_claim,
 			       .trial = strdup(claim->trial),
 			       .uid = claim->uid,
 			       .gid = claim->gid,

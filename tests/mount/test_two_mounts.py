@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from harness import ALL_MODES, DAEMON, PYTHON, ROOT, USER, SealfsTest, all_parked, in_modes, main, pattern, until
+from harness import ALL_MODES, DAEMON, PYTHON, ROOT, USER, SealfsTest, all_parked, in_modes, main, pattern, tools, until
 
 CONTENT, OTHER = pattern(200_000, 1), pattern(150_000, 2)
 # Without being told, a waiting mount looks at the export at least once a second or so; told by the other one, much sooner.
@@ -25,6 +25,52 @@ class Two(SealfsTest):
         late = call.ended - since
         print("%s: %s after %.0f ms" % (self.id(), what, late * 1000))
         self.assertLess(late, SOON)
+
+
+@in_modes(ROOT, DAEMON)
+class Begun_anew(SealfsTest):
+    """Abandoned and removed through another mount, and begun there anew, with the same number: whoever wrote the first is told of nothing (no locks, no hints), and has no part in it."""
+
+    def setUp(self):
+        super().setUp()
+        alone = {"wrapper": [os.path.join(tools(), "without_inotify")]}
+        self.a = self.mount("hints=off", "locks=off", name="mount A", **alone)
+        self.b = self.mount("hints=off", "locks=off", name="mount B", point=self.make_dir("mnt-b", 0o755, self.mode.owner), **alone)
+        self.on_a, self.on_b = self.a.path + "/parent", self.b.path + "/parent"
+
+    def begin(self, name):
+        self.old = self.agent("parent")
+        self.old("os.mkdir(d); file = open(d + '/a', 'wb', buffering=0); file.write(data)", d=self.on_a, data=OTHER)
+        self.ctl("abandon", self.on_b)
+        self.ctl("rm", self.on_b)
+        self.new = self.agent(name)
+        self.new("os.mkdir(d); file = open(d + '/a', 'wb', buffering=0); file.write(data[:1000])", d=self.on_b, data=CONTENT)
+
+    def check_new(self):
+        self.assertEqual("open", self.state(self.on_b))
+        self.new("file.write(data[1000:]); file.close()", data=CONTENT)
+        self.ctl("seal", self.on_b)
+        for path in self.on_a, self.on_b:
+            self.assertEqual({"a": CONTENT}, {name: data for name, (_, _, data) in self.agent("child")("snapshot(d)", d=path).items()})
+
+    def test_it_is_not_sealed_by_the_first_mount(self):
+        for name in "again", "parent":
+            self.begin(name)
+            self.assertNotEqual(0, self.sealctl("seal", self.on_a, trial="parent").status)
+            self.check_new()
+            self.ctl("rm", self.on_b)
+
+    def test_it_does_not_fail_with_the_first_trial(self):
+        self.begin("again")
+        self.old.exit(1)
+        self.a.await_log("generation 1 of trial 'parent' has failed|in nobody's seal")
+        self.check_new()
+
+    def test_the_first_trial_puts_nothing_into_it(self):
+        self.begin("again")
+        time.sleep(1.1)  # the mount believes for so long that what it writes is its own; nobody is told when it no longer does
+        self.assertIn(self.old.error("open(d + '/late', 'w').close()", d=self.on_a), ("EBUSY", "EOWNERDEAD", "ESTALE"))
+        self.check_new()
 
 
 @in_modes(ROOT, DAEMON, USER)
