@@ -11,7 +11,7 @@ from machines import *
 ROUNDS = 15
 
 
-@in_versions("4.2", "3")
+@in_versions()
 class NamesOfOneTick(MachinesTest):
 
     def test_what_was_missed_in_the_same_tick_is_there_when_it_is_sealed(self):

@@ -10,7 +10,7 @@ from machines import *
 SOON = 5 * SLOWNESS
 
 
-@in_versions("4.2", "4.1")
+@in_versions("4.2", "4.1", "4.0")
 class OwnerDies(MachinesTest):
 
     def begin(self):

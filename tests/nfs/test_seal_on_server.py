@@ -3,7 +3,7 @@
 from machines import *
 
 
-@in_versions()
+@in_versions("4.2", "4.1", "4.0", "3")
 class SealOnServer(MachinesTest):
 
     def test_fsverity_on_the_server_agrees_with_the_manifest(self):

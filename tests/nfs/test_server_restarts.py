@@ -6,7 +6,7 @@ time limit: 400
 from machines import *
 
 
-@in_versions()
+@in_versions("4.2", "4.1", "4.0", "3")
 class ServerRestarts(MachinesTest):
 
     def setUp(self):

@@ -71,7 +71,7 @@ class Silence(Base):
         self.assertEqual(waiting.value(patience=3 * PATIENCE), pattern(100000, 1))
 
 
-@in_versions("4.2")
+@in_versions("4.2", "4.1")
 class Lease(Base):
     def test_machine_that_answers_others_but_has_lost_the_server(self):
         """That it answers does not keep them waiting."""
@@ -112,7 +112,7 @@ class Lease(Base):
         self.assertEqual(waiting.value(patience=3 * PATIENCE), pattern(100000, 1))
 
 
-@in_versions("4.2", "3", "3,nolock")
+@in_versions("4.2", "4.1", "3", "3,nolock")
 class Joined(MachinesTest):
     def start(self, machine, name, *options):
         fifo = "%s/go-%s" % (self.tmp, name)
