@@ -42,6 +42,7 @@ SLOWNESS = float(os.environ.get("SEALFS_TEST_SLOWNESS", "1"))
 PATIENCE = 20 * SLOWNESS
 # As `make conformance` runs it: more of the same.
 LONG = bool(os.environ.get("SEALFS_CONFORMANCE"))
+CONNECTIONS = "/sys/fs/fuse/connections"  # a directory for each
 PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
 NOBODY = 65534
 SKIP = 77
@@ -612,7 +613,7 @@ class Mount:
         """How many requests the kernel waits for, or None where it does not tell."""
         text = None
         with contextlib.suppress(OSError):
-            with open("/sys/fs/fuse/connections/%s/waiting" % self.device.split(":")[1]) as file:
+            with open(CONNECTIONS + "/%s/waiting" % self.device.split(":")[1]) as file:
                 text = file.read()
         return int(text) if text else None
 
@@ -988,6 +989,8 @@ def own_mount_table():
     clone_newns, ms_rec, ms_private = 0x20000, 0x4000, 1 << 18
     if IS_ROOT and libc.unshare(clone_newns) == 0:
         libc.mount(b"none", b"/", None, ctypes.c_ulong(ms_rec | ms_private), None)
+        if os.path.isdir(CONNECTIONS) and not os.path.ismount(CONNECTIONS):  # another run on this machine may have taken it away at its end
+            libc.mount(b"none", CONNECTIONS.encode(), b"fusectl", ctypes.c_ulong(0), None)
         for point, (kind, _) in mounts().items():
             if kind == "fuse.sealfs":  # sealctl looks at all that it finds
                 detach_here(point)
