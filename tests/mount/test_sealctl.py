@@ -65,7 +65,7 @@ class Usage(Commands):
                 self.assertEqual(result.out, "")
 
     def test_paths_that_are_nothing_or_elsewhere(self):
-        for path, why in ((self.scratch + "/nowhere/x", "there is no such path, and no sealfs mount or export above it; is the export mounted?"),
+        for path, why in ((self.scratch + "/nowhere/x", "it is neither in a sealfs mount nor on an export, and there is no such path; is the export mounted?"),
                           (self.scratch, "it is neither in a sealfs mount nor on an export; mount the export")):
             for command in ("status", "reserve", "seal", "wait", "rm"):
                 result = self.sealctl(command, path)

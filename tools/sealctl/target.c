@@ -291,7 +291,7 @@ char *target_explain_none(const char *given)
 	struct stat st;
 
 	if (lstat(given, &st) && (errno == ENOENT || errno == ENOTDIR))
-		return strdup("there is no such path, and no sealfs mount or export above it; is the export mounted?");
+		return strdup("it is neither in a sealfs mount nor on an export, and there is no such path; is the export mounted?");
 	return strdup("it is neither in a sealfs mount nor on an export; mount the export with sealfs(8), or make a directory an export with 'sealctl init'");
 }
 
