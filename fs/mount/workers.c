@@ -110,12 +110,14 @@ static int hand_over(struct workers *workers)
 	pthread_mutex_lock(&workers->lock);
 	struct worker *spare = workers->spares;
 	int error = 0;
-	if (spare) {
+	if (workers->over) {
+		error = -EAGAIN;
+	} else if (spare) {
 		workers->spares = spare->next_spare;
 		workers->spare_count--;
 		sem_post(&spare->wanted);
 	} else {
-		error = workers->count < WORKERS && !workers->over ? add_worker_locked(workers) : -EAGAIN;
+		error = workers->count < WORKERS ? add_worker_locked(workers) : -EAGAIN;
 	}
 	pthread_mutex_unlock(&workers->lock);
 	if (error)
@@ -307,7 +309,7 @@ static void end_workers(struct workers *workers)
 		sem_post(&worker->wanted);
 	}
 	pthread_mutex_unlock(&workers->lock);
-	/* nobody is added any more, and nobody leaves the list */
+	/* nobody is added or waked any more, and nobody leaves the list */
 	while (workers->all) {
 		struct worker *worker = workers->all;
 		workers->all = worker->next;

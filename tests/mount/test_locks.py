@@ -167,6 +167,7 @@ class Locks(SealfsTest):
         waiting = self.there.start(TAKE.format(EX)).parked()
         self.second.process.signal(signal.SIGTERM)
         self.assertIn(waiting.error(), ("ENOTCONN", "ECONNABORTED"))
+        self.second.process.wait()
         self.there.kill()
 
     def test_in_an_open_and_a_sealed_checkpoint(self):
