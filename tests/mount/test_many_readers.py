@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # time limit: 180
+# runs alone: what waiting costs is measured
 """Two hundred readers parked on one mount: they cost nothing but a little memory, and each can be freed alone."""
 
 import errno
