@@ -73,7 +73,8 @@ int gate_claim(struct gate *gate, struct gate_checkpoint *checkpoint, const stru
 	return error;
 }
 
-static int seal_locked(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, char *why, size_t size)
+/* What somebody decides by hand, he decides of the checkpoint as it is now. */
+static int begin_decision(struct gate_checkpoint *checkpoint, const struct gate_caller *caller, char *why, size_t size)
 {
 	const struct state *state = &checkpoint->state;
 
@@ -81,10 +82,19 @@ static int seal_locked(struct gate *gate, struct gate_checkpoint *checkpoint, co
 	if (error)
 		return error;
 	gate_judge_(checkpoint);
-	if (!may_decide(state, caller)) {
-		snprintf(why, size, "it belongs to uid %u", state->has_claim ? state->claim.uid : state->reserve.uid);
-		return -EPERM;
-	}
+	if (may_decide(state, caller))
+		return 0;
+	snprintf(why, size, "it belongs to uid %u", state->has_claim ? state->claim.uid : state->reserve.uid);
+	return -EPERM;
+}
+
+static int seal_locked(struct gate *gate, struct gate_checkpoint *checkpoint, const struct gate_caller *caller, char *why, size_t size)
+{
+	const struct state *state = &checkpoint->state;
+
+	int error = begin_decision(checkpoint, caller, why, size);
+	if (error)
+		return error;
 	switch (state->kind) {
 	case STATE_PLAIN:
 		error = seal_plain(gate, checkpoint, caller);
@@ -154,14 +164,9 @@ static int abandon_locked(struct gate_checkpoint *checkpoint, const struct gate_
 {
 	const struct state *state = &checkpoint->state;
 
-	int error = gate_reread_(checkpoint);
+	int error = begin_decision(checkpoint, caller, why, size);
 	if (error)
 		return error;
-	gate_judge_(checkpoint);
-	if (!may_decide(state, caller)) {
-		snprintf(why, size, "it belongs to uid %u", state->has_claim ? state->claim.uid : state->reserve.uid);
-		return -EPERM;
-	}
 	if (state->kind == STATE_FAILED)
 		return 0;
 	if (state->kind == STATE_PENDING)
