@@ -137,7 +137,8 @@ int state_leave(const struct store *store, const char *path, const struct record
 	return link_left(store, dir.fd, join);
 }
 
-int state_close(const struct store *store, const char *path, unsigned int generation)
+/* Makes or removes the directory that tells that nobody may join any more; that it is so already is as good. */
+static int set_closed(const struct store *store, const char *path, unsigned int generation, bool closed)
 {
 	AUTO_FD(dir, store);
 	char name[NAME_SIZE];
@@ -147,22 +148,18 @@ int state_close(const struct store *store, const char *path, unsigned int genera
 	if (dir.fd < 0)
 		return dir.fd;
 	closed_name(name, generation);
-	rc = store->ops->mkdirat(store->ctx, dir.fd, name, CLOSED_MODE);
-	return rc == -EEXIST ? 0 : rc;
+	rc = closed ? store->ops->mkdirat(store->ctx, dir.fd, name, CLOSED_MODE) : store->ops->unlinkat(store->ctx, dir.fd, name, AT_REMOVEDIR);
+	return rc == (closed ? -EEXIST : -ENOENT) ? 0 : rc;
+}
+
+int state_close(const struct store *store, const char *path, unsigned int generation)
+{
+	return set_closed(store, path, generation, true);
 }
 
 int state_reopen(const struct store *store, const char *path, unsigned int generation)
 {
-	AUTO_FD(dir, store);
-	char name[NAME_SIZE];
-	int rc;
-
-	dir.fd = state_open_dir(store, path, false);
-	if (dir.fd < 0)
-		return dir.fd;
-	closed_name(name, generation);
-	rc = store->ops->unlinkat(store->ctx, dir.fd, name, AT_REMOVEDIR);
-	return rc == -ENOENT ? 0 : rc;
+	return set_closed(store, path, generation, false);
 }
 
 /* --- who has joined and not left --- */
