@@ -9,7 +9,9 @@ struct pool {
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t changed;
 	struct pool_job *first, *last;
-	unsigned int threads, idle, max_threads;
+	unsigned int threads, max_threads;
+	unsigned int idle;    /* those that were called, and have not come yet, are among them, … */
+	unsigned int waiting; /* … as the jobs that they come for are among these */
 	bool stopping;
 	pthread_t *ids;
 };
@@ -29,6 +31,7 @@ static void *work(void *arg)
 		if (!job)
 			break;
 		pool->first = job->next;
+		pool->waiting--;
 		job->queued = false;
 		if (!pool->first)
 			pool->last = NULL;
@@ -80,7 +83,7 @@ bool pool_submit(struct pool *pool, struct pool_job *job)
 	else
 		pool->first = job;
 	pool->last = job;
-	if (!pool->idle && pool->threads < pool->max_threads && !start_thread(pool))
+	if (++pool->waiting > pool->idle && pool->threads < pool->max_threads && !start_thread(pool))
 		pool->threads++;
 	pthread_cond_signal(&pool->changed);
 out:

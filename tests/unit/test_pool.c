@@ -6,8 +6,13 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <semaphore.h>
+#include <time.h>
 
 #include "sealfs/pool.h"
+
+#define TURNS 50
+#define LIMIT_S 20
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static unsigned int runs[4];
@@ -50,10 +55,61 @@ static void job_that_is_queued_already_is_run_once_and_those_behind_it_too(void 
 		assert_int_equal(runs[i], 1);
 }
 
+struct posted {
+	struct pool_job job;
+	sem_t done;
+};
+
+static void post(struct pool_job *job)
+{
+	sem_post(&((struct posted *)job)->done);
+}
+
+static bool is_done(struct posted *posted)
+{
+	struct timespec limit;
+
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += LIMIT_S;
+	return !sem_timedwait(&posted->done, &limit);
+}
+
+/* The pool has one thread, which has nothing to do, and may start another. */
+static bool second_job_is_done_beside_the_first(void)
+{
+	struct pool_job blocker = {.run = wait_for_gate};
+	struct posted first = {.job.run = post}, second = {.job.run = post};
+	struct timespec moment = {.tv_nsec = 2000000};
+	struct pool *pool = pool_create(2);
+
+	assert_non_null(pool);
+	sem_init(&first.done, 0, 0);
+	sem_init(&second.done, 0, 0);
+	pool_submit(pool, &first.job);
+	assert_true(is_done(&first));
+	nanosleep(&moment, NULL); /* until it waits for work: if it does not yet, this turn finds nothing */
+	pthread_mutex_lock(&gate);
+	pool_submit(pool, &blocker);
+	pool_submit(pool, &second.job);
+	bool done = is_done(&second);
+	pthread_mutex_unlock(&gate);
+	pool_destroy(pool);
+	sem_destroy(&first.done);
+	sem_destroy(&second.done);
+	return done;
+}
+
+static void job_does_not_wait_for_a_long_one_that_came_just_before_it(void **state)
+{
+	for (unsigned int turn = 0; turn < TURNS; turn++)
+		assert_true(second_job_is_done_beside_the_first());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(job_that_is_queued_already_is_run_once_and_those_behind_it_too),
+		cmocka_unit_test(job_does_not_wait_for_a_long_one_that_came_just_before_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
