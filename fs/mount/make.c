@@ -92,6 +92,20 @@ static int confirm_made(struct mount *mount, const struct spot *spot, int fd, in
 	return !error && cut && ftruncate(fd, 0) ? -errno : error;
 }
 
+/* Something that is no file may have come under the name since it was looked up: then the kernel walks the path again, and finds it. Not waited for, as a FIFO would be. */
+static int open_or_make(struct node *parent, const char *name, int flags, mode_t mode)
+{
+	struct stat attributes;
+
+	int fd = openat(parent->directory, name, flags | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode);
+	if (fd < 0)
+		return errno == ENXIO || errno == ELOOP ? -ESTALE : -errno;
+	if (!fstat(fd, &attributes) && S_ISREG(attributes.st_mode))
+		return fd;
+	close(fd);
+	return -ESTALE;
+}
+
 /* Opens the file for writing or makes it. The handle is counted as a writer's before the file is touched. */
 static int create_file(struct mount *mount, struct node *parent, const char *name, mode_t mode, int flags, const struct spot *spot,
 		       const struct gate_caller *caller, struct fuse_entry_param *entry, struct handle **out)
@@ -104,9 +118,9 @@ static int create_file(struct mount *mount, struct node *parent, const char *nam
 	if (checkpoint && !(spot->admission.mount && spot->admission.live))
 		gate_write_opened(mount->gate, checkpoint, caller->tid, (flags & O_ACCMODE) == O_RDWR, &handle->writing);
 	bool confirmed = spot->top && spot_answer(spot) == GATE_WRITER;
-	int left_out = O_NOCTTY | O_DIRECT | (confirmed && (flags & O_ACCMODE) != O_RDONLY ? O_TRUNC : 0);
-	handle->fd = openat(parent->directory, name, (flags & ~left_out) | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
-	int error = handle->fd < 0 ? -errno : 0;
+	int left_out = O_DIRECT | (confirmed && (flags & O_ACCMODE) != O_RDONLY ? O_TRUNC : 0);
+	handle->fd = open_or_make(parent, name, flags & ~left_out, mode);
+	int error = handle->fd < 0 ? handle->fd : 0;
 	if (!error && confirmed)
 		error = confirm_made(mount, spot, handle->fd, flags);
 	if (!error)
