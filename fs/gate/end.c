@@ -42,7 +42,7 @@ void gate_submit_end_(struct gate_checkpoint *checkpoint)
 {
 	gate_checkpoint_ref(checkpoint); /* the job's */
 	/* it may still be queued for a generation that was ended on the spot; whoever calls holds a reference of his own */
-	if (!pool_submit(checkpoint->gate->pool, &checkpoint->end_job))
+	if (!pool_submit(checkpoint->gate->pool, checkpoint->ending == ENDING_ABANDONING ? POOL_LOOK : POOL_SEAL, &checkpoint->end_job))
 		atomic_fetch_sub(&checkpoint->refs, 1);
 }
 

@@ -206,7 +206,7 @@ static void told_of_change(struct gate *gate, const struct hint *hint, const str
 	struct change *change = path && may ? calloc(1, sizeof(*change)) : NULL;
 	if (change) {
 		*change = (struct change){{.run = look_for_change}, gate, path, hint->generation, hint->stage};
-		pool_submit(gate->pool, &change->job);
+		pool_submit(gate->pool, POOL_LOOK, &change->job);
 	} else if (path) {
 		atomic_fetch_add(&gate->stats.hints_dropped, 1);
 		free(path);

@@ -116,5 +116,5 @@ void gate_prefetch_(struct gate *gate, struct gate_sealed *sealed, size_t index,
 	work->sealed = gate_sealed_ref(sealed);
 	work->first = index;
 	work->caller = *caller;
-	pool_submit(gate->pool, &work->job);
+	pool_submit(gate->pool, POOL_VERIFY, &work->job);
 }

@@ -271,7 +271,7 @@ uint64_t gate_waits_work_(struct gate *gate, uint64_t now)
 	uint64_t next = waits->running ? 0 : waits->due_ns;
 	pthread_mutex_unlock(&waits->lock);
 	if (due)
-		pool_submit(gate->pool, &waits->job);
+		pool_submit(gate->pool, POOL_LOOK, &waits->job);
 	return next;
 }
 

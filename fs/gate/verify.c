@@ -12,6 +12,8 @@
 #include "sealfs/log.h"
 #include "verify.h"
 
+#define SMALL (1u << 20) /* bytes: so few are read in no time, and need not wait until large files have been */
+
 struct verification {
 	struct pool_job job;
 	struct gate *gate;
@@ -212,7 +214,7 @@ int gate_verify(struct gate *gate, struct gate_sealed *sealed, size_t index, int
 	if (!result)
 		result = 1;
 	if (job)
-		pool_submit(gate->pool, job);
+		pool_submit(gate->pool, stamp.size > SMALL ? POOL_VERIFY : POOL_LOOK, job);
 out:
 	pthread_mutex_unlock(&sealed->checks->lock);
 	if (job)

@@ -113,7 +113,7 @@ static uint64_t attend_due(struct gate *gate, uint64_t now)
 			checkpoint->is_timed = false;
 			checkpoint->poll_running = true;
 			gate_checkpoint_ref(checkpoint);
-			pool_submit(gate->pool, &checkpoint->poll_job);
+			pool_submit(gate->pool, POOL_LOOK, &checkpoint->poll_job);
 		} else if (!checkpoint->poll_running && (!next || checkpoint->attention_ns < next)) {
 			next = checkpoint->attention_ns;
 		}

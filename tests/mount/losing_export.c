@@ -9,6 +9,7 @@
  *     close-*    ENOSPC at the next close
  *     fsync-*    EIO at the next fsync
  *     full-*     ENOSPC at each write: those of a mapping tell nobody of it
+ *     slow-*     nothing is lost, but they are not read while there is a file `stands-still` at its top
  *
  * And while there is a file of this name at its top, which the tests make in DIRECTORY:
  *
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static int top;
@@ -38,6 +40,11 @@ static const char *below(const char *path)
 static int result(long rc)
 {
 	return rc < 0 ? -errno : (int)rc;
+}
+
+static bool is_called(const char *path, const char *prefix)
+{
+	return strncmp(strrchr(path, '/') + 1, prefix, strlen(prefix)) == 0;
 }
 
 static int lose_getattr(const char *path, struct stat *out, struct fuse_file_info *fi)
@@ -99,6 +106,8 @@ static int lose_open(const char *path, struct fuse_file_info *fi)
 	int fd = openat(top, below(path), fi->flags & ~(O_CREAT | O_EXCL));
 
 	fi->fh = (uint64_t)fd;
+	/* else a few reads that wait hold up all others */
+	fi->direct_io = is_called(path, "slow-");
 	return fd < 0 ? -errno : 0;
 }
 
@@ -112,16 +121,15 @@ static int lose_create(const char *path, mode_t mode, struct fuse_file_info *fi)
 
 static int lose_read(const char *path, char *buffer, size_t size, off_t offset, struct fuse_file_info *fi)
 {
+	struct timespec pause = {.tv_nsec = 10000000};
+
+	while (is_called(path, "slow-") && !faccessat(top, "stands-still", F_OK, 0))
+		nanosleep(&pause, NULL);
 	return result(pread((int)fi->fh, buffer, size, offset));
 }
 
 /* One a kind is enough: a test writes one such file at a time. */
 static atomic_bool close_fails, fsync_fails;
-
-static bool is_called(const char *path, const char *prefix)
-{
-	return strncmp(strrchr(path, '/') + 1, prefix, strlen(prefix)) == 0;
-}
 
 static int lose_write(const char *path, const char *buffer, size_t size, off_t offset, struct fuse_file_info *fi)
 {
@@ -201,7 +209,7 @@ static const struct fuse_operations operations = {
 
 int main(int argc, char **argv)
 {
-	char *arguments[] = {argv[0], "-f", "-o", "allow_other,default_permissions", argc > 2 ? argv[2] : NULL, NULL};
+	char *arguments[] = {argv[0], "-f", "-o", "allow_other,default_permissions,max_threads=200", argc > 2 ? argv[2] : NULL, NULL};
 
 	if (argc != 3) {
 		fprintf(stderr, "usage: losing_export DIRECTORY MOUNTPOINT\n");
