@@ -211,5 +211,30 @@ class Told(Squashed):
         return self.run_program([ON, "a", *argv], uid=0)
 
 
+@in_versions("4.2")
+class AllSquash(MachinesTest):
+    """The server takes everybody for one user: the kernel, which goes by owners, then keeps trials out of what they have made themselves."""
+
+    disk = "all-squash"
+
+    def setUp(self):
+        if not os.path.ismount("/export/all-squash"):
+            command("disk", "all-squash", "64M", "rw,sync,all_squash")
+        super().setUp()
+        self.uid = ALICE
+
+    def test_doctor_tells_why_a_trial_is_refused(self):
+        self.a.mount()
+        writer = self.a.trial("writer")
+        writer("os.mkdir(top)", top=self.a.point + "/run")
+        writer.start("open(top + '/model', 'w')").fails("EACCES")
+        for path in self.a.point, self.a.bare:
+            done = self.a.sealctl("doctor", "--json", path, uid=ALICE)
+            found = {line["check"]: line for line in json.loads(done.out)}["owner"]
+            self.assertEqual("warn", found["level"])
+            self.assertIn("uid %d for uid %d" % (ALICE, ANONYMOUS), found["text"])
+            self.assertIn("no all_squash", found["remedy"])
+
+
 if __name__ == "__main__":
     main()

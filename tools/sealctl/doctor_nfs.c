@@ -187,8 +187,8 @@ static void check_owner(struct doctor *doctor, const struct statx *made)
 	else if (made->stx_uid != geteuid())
 		doctor_add(doctor, DOCTOR_WARN, "owner",
 			   "map users on the server one to one (no all_squash, one id domain)",
-			   "the server takes uid %u for uid %u, so whose checkpoint is whose is not known there", geteuid(),
-			   made->stx_uid);
+			   "the server takes uid %u for uid %u, so a trial may not write in the directories that it makes, and whose checkpoint is whose is not known",
+			   geteuid(), made->stx_uid);
 	else
 		doctor_add(doctor, DOCTOR_OK, "owner", NULL, "the server takes uid %u for what it is", geteuid());
 }
