@@ -7,7 +7,7 @@ bed: quota
 from full import *
 
 
-@in_versions("4.2")
+@in_versions("4.2", "3")
 class Quota(FullTests, MachinesTest):
 
     error = "EDQUOT"
