@@ -260,7 +260,7 @@ int gate_is_dead_(struct gate_checkpoint *checkpoint, const struct record *who)
 	pthread_mutex_lock(&beats->watch_lock);
 	struct liveness_watch *watch = find_watch(beats, who->mount);
 	/* while it is polled */
-	int *lock = checkpoint->folder >= 0 ? &checkpoint->lock_file : NULL;
+	int *lock = checkpoint->seen.folder >= 0 ? &checkpoint->seen.lock_file : NULL;
 	int dead = watch ? liveness_judge(&gate->options.store, &gate->options.liveness, checkpoint->path, who, watch, lock) : -ENOMEM;
 	pthread_mutex_unlock(&beats->watch_lock);
 	return dead;

@@ -26,7 +26,7 @@ struct gate_checkpoint *gate_checkpoint_get(struct gate *gate, const char *path)
 	checkpoint->gate = gate;
 	checkpoint->refs = 1;
 	checkpoint->watch = -1;
-	checkpoint->folder = checkpoint->lock_file = -1;
+	checkpoint->seen = (struct state_watch)STATE_WATCH_INIT;
 	checkpoint->lease.fd = -1;
 	checkpoint->end_job.run = gate_end_job_;
 	checkpoint->poll_job.run = gate_poll_job_;
@@ -63,7 +63,7 @@ void gate_checkpoint_put(struct gate_checkpoint *checkpoint)
 		return;
 	waiters_point_clear(gate->waiters, &checkpoint->readers);
 	waiters_point_clear(gate->waiters, &checkpoint->enders);
-	gate_close_folder_(checkpoint);
+	state_watch_close(&gate->options.store, &checkpoint->seen);
 	if (checkpoint->state_known)
 		state_free(&checkpoint->state);
 	gate_sealed_put(checkpoint->sealed);

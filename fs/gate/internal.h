@@ -11,6 +11,7 @@
 #include "sealfs/identity.h"
 #include "sealfs/lease.h"
 #include "sealfs/pool.h"
+#include "sealfs/state_watch.h"
 
 enum ending {
 	ENDING_NONE,
@@ -49,9 +50,8 @@ struct gate_checkpoint {
 	uint64_t looked_ns; /* when `state` was read (CLOCK_MONOTONIC) */
 	uint64_t refused_ns; /* when it was last told that a change of what is sealed was refused, 0: never */
 	/* poll.c: what the state folder looked like */
-	int folder, lock_file; /* -1: not open; the second only while the first is, and in use */
-	struct state_stamp stamp;
-	uint64_t stamp_ns, read_ns, judged_ns; /* when that stamp was first seen; when the state was last read, and its writer judged, by a poll */
+	struct state_watch seen;
+	uint64_t judged_ns; /* when its writer was last judged, by a poll */
 	struct gate_sealed *sealed;
 	char *damage;	    /* why the seal does not hold */
 	struct lease lease; /* held while this mount writes; generation `own` */
@@ -266,8 +266,6 @@ void gate_attend_locked_(struct gate_checkpoint *checkpoint, uint64_t delay_ns);
 void gate_tell_(struct gate_checkpoint *checkpoint);
 
 /* ---- poll.c ---- */
-/* What polling keeps open of the state. Under checkpoint->lock, or of one that nobody has any more. */
-void gate_close_folder_(struct gate_checkpoint *checkpoint);
 void gate_poll_job_(struct pool_job *job);
 
 /* ---- hints.c, follow.c: hints to and from other mounts ---- */

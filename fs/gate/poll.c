@@ -59,44 +59,6 @@ static bool is_hinted(struct gate_checkpoint *checkpoint)
 	return claims_it(checkpoint) ? gate_hints_place_(checkpoint->gate->hints) != NULL : gate_hints_proven_(checkpoint);
 }
 
-void gate_close_folder_(struct gate_checkpoint *checkpoint)
-{
-	const struct store *store = &checkpoint->gate->options.store;
-
-	if (checkpoint->folder >= 0)
-		store->ops->close(store->ctx, checkpoint->folder);
-	if (checkpoint->lock_file >= 0)
-		store->ops->close(store->ctx, checkpoint->lock_file);
-	checkpoint->folder = checkpoint->lock_file = -1;
-}
-
-/* Was the state read when no later change could look like the one before? */
-static bool is_settled(const struct gate_checkpoint *checkpoint)
-{
-	return checkpoint->read_ns >= checkpoint->stamp_ns + SETTLED_NS;
-}
-
-/* May the state differ from what was read last? */
-static bool may_differ(struct gate_checkpoint *checkpoint, uint64_t now)
-{
-	const struct store *store = &checkpoint->gate->options.store;
-	struct state_stamp stamp = {0};
-	bool fresh = checkpoint->folder < 0;
-
-	if (fresh)
-		checkpoint->folder = state_open_dir(store, checkpoint->path, false);
-	bool known = checkpoint->folder >= 0 && !state_stamp(store, checkpoint->folder, &stamp);
-	bool same = known && state_stamp_equal(&stamp, &checkpoint->stamp);
-	if (!same) {
-		checkpoint->stamp = stamp;
-		checkpoint->stamp_ns = now;
-		/* the path may lead to another one by now */
-		if (!fresh || !known)
-			gate_close_folder_(checkpoint);
-	}
-	return !same || !checkpoint->state_known || !is_settled(checkpoint);
-}
-
 static bool must_judge(struct gate_checkpoint *checkpoint, uint64_t now)
 {
 	uint64_t interval = gate_judge_interval_(gate_hints_proven_(checkpoint), checkpoint->gate->options.remote);
@@ -114,12 +76,12 @@ static bool look(struct gate_checkpoint *checkpoint)
 	bool judge = must_judge(checkpoint, now), nudged = gate_hints_nudged_(checkpoint);
 
 	atomic_fetch_add(&gate->stats.polls, 1);
-	bool differs = may_differ(checkpoint, now) || now - checkpoint->read_ns >= READ_NS;
+	bool differs = state_watch_differs(&gate->options.store, checkpoint->path, &checkpoint->seen, now) || !checkpoint->state_known;
 	/* who told us to look knows of an end: if it is not there, the writer may have gone without one */
 	judge = judge || (nudged && !differs);
 	if (differs) {
 		atomic_fetch_add(&gate->stats.looks, 1);
-		checkpoint->read_ns = now;
+		checkpoint->seen.read_ns = now;
 		if (gate_reread_(checkpoint))
 			return true;
 	}
@@ -145,7 +107,7 @@ static void end_polling(struct gate_checkpoint *checkpoint)
 	remove_watch(checkpoint);
 	gate_hints_leave_(checkpoint);
 	pthread_mutex_lock(&checkpoint->lock);
-	gate_close_folder_(checkpoint);
+	state_watch_close(&checkpoint->gate->options.store, &checkpoint->seen);
 	checkpoint->judged_ns = 0;
 	pthread_mutex_unlock(&checkpoint->lock);
 }
@@ -175,7 +137,7 @@ void gate_poll_job_(struct pool_job *job)
 		if (again && checkpoint->state_known)
 			follow(checkpoint);
 		hinted = is_hinted(checkpoint);
-		settled = is_settled(checkpoint);
+		settled = state_watch_settled(&checkpoint->seen);
 	} else {
 		/* an end of our own is under way; should it fail, or be long in coming, somebody else's may come */
 		again = waited || checkpoint->ending == ENDING_CLOSING;

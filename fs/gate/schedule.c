@@ -1,6 +1,8 @@
 /* schedule.c - how often a mount whose processes wait looks, judges and asks */
 #include "schedule.h"
 
+#include "sealfs/state_watch.h"
+
 #define POLL_FIRST_NS 20000000u	      /* 20 ms */
 #define POLL_LAST_NS 1000000000u      /* 1 s */
 #define HINTED_FIRST_NS 5000000000u   /* 5 s: with a mount that answers, and so will tell */
@@ -13,7 +15,7 @@
 uint64_t gate_poll_interval_(uint64_t last, bool ours, bool hinted, bool settled)
 {
 	if (hinted && !settled)
-		return SETTLED_NS;
+		return STATE_SETTLED_NS;
 	if (hinted) {
 		uint64_t next = last + last / 2;
 		return next < HINTED_FIRST_NS ? HINTED_FIRST_NS : next < HINTED_LAST_NS ? next : HINTED_LAST_NS;

@@ -5,8 +5,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SETTLED_NS 200000000u /* far more than a tick of any server's clock */
-#define READ_NS 300000000000u /* so often all is read, whatever the folder looks like */
 #define RENEW_NS 1000000000u  /* the mount that can tell of the end is asked again so long after its answer */
 #define UNANSWERED_DOUBT 2u   /* questions, one after the other: then the export is looked at, once, … */
 #define UNANSWERED_MAX 3u     /* … and then it can not be relied on */

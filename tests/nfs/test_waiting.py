@@ -68,6 +68,34 @@ class Quiet(Waiting):
 
 
 @in_versions()
+class WithoutMount(Waiting):
+    """`sealctl wait` straight on the export, where no mount waits for it."""
+
+    def wait_for(self, number):
+        return self.b.spawn([self.sealctl_path, "wait", "%s/p%d" % (self.b.bare, number)], name="wait for p%d" % number)
+
+    def test_it_costs_no_more_than_a_reader_whom_nobody_tells(self):
+        self.a.mount()
+        writers = [self.begin(number) for number in range(5)]
+        waiting = [self.wait_for(number) for number in range(5)]
+        time.sleep(10)  # looks become rare
+        counts = self.b.rpcs()
+        time.sleep(60)
+        after = self.b.rpcs()
+        spent = {name: after[name] - counts.get(name, 0) for name in after if after[name] != counts.get(name, 0)}
+        figure("NFS %s: 5 times sealctl wait on the export, for 60 s: %d RPCs %r" % (self.version, sum(spent.values()), spent))
+        self.assertLessEqual(sum(spent.values()), 5 * 60 * 1.5)
+        for one in waiting:
+            one.must_run()
+        began = time.monotonic()
+        for number, writer in enumerate(writers[1:], 1):
+            self.seal(writer, number)
+        writers[0].asks(self.a.point, CALL_ABANDON, "p0")
+        self.assertEqual([3, 0, 0, 0, 0], [one.wait(PATIENCE) for one in waiting], [one.output() for one in waiting])
+        self.assertLess(time.monotonic() - began, (3 if TRAVELS else 3 * SLOWNESS))
+
+
+@in_versions()
 class Soon(Waiting):
     def rounds(self, what):
         writer, reader, somebody = self.a.trial("writer"), self.b.trial("reader"), self.b.trial("somebody")

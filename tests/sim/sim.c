@@ -25,7 +25,7 @@
 #include "requests.h"
 #include "sealfs/config.h"
 #include "sealfs/lease.h"
-#include "sealfs/state.h"
+#include "sealfs/state_watch.h"
 #include "sealfs/subscribers.h"
 
 #define SECOND 1000000000ull
@@ -385,7 +385,7 @@ static void attend(uint32_t number, uint64_t delay)
 		push(sim.now + delay, (struct event){.kind = DUE_LOOK, .who = number, .number = ++trial->looks});
 }
 
-/* gate_close_folder_(), as far as it is the lock's */
+/* state_watch_close(), as far as it is the lock's */
 static void forget_lock(struct trial *trial)
 {
 	if (trial->lock_file >= 0)
@@ -541,7 +541,7 @@ static void hint_arrived(const struct event *event)
 
 static bool is_settled(const struct trial *trial)
 {
-	return trial->read_ns >= trial->stamp_ns + SETTLED_NS;
+	return trial->read_ns >= trial->stamp_ns + STATE_SETTLED_NS;
 }
 
 /* must_judge() */
@@ -570,7 +570,7 @@ static void look_further(struct trial *trial, struct job *job)
 		trial->stamp_ns = sim.now;
 	}
 	trial->nudged = false;
-	job->read = differs || !is_settled(trial) || sim.now - trial->read_ns >= READ_NS;
+	job->read = differs || !is_settled(trial) || sim.now - trial->read_ns >= STATE_READ_NS;
 	job->judge = judge || (nudged && !job->read);
 	job->left = (job->read ? REQUESTS_READ : 0) + (!job->judge ? 0 : trial->lock_file >= 0 ? REQUESTS_JUDGE_AGAIN : REQUESTS_JUDGE);
 	if (job->read)

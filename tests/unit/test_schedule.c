@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../../fs/gate/schedule.h"
+#include "sealfs/state_watch.h"
 
 #define MS 1000000u
 
@@ -34,7 +35,7 @@ static void looks_are_5_to_15_s_apart_where_a_mount_will_tell(void **state)
 		assert_int_equal(last / MS, expected[i]);
 	}
 	/* but what was read in the same tick of the server's clock is read once more first */
-	assert_int_equal(gate_poll_interval_(last, false, true, false), SETTLED_NS);
+	assert_int_equal(gate_poll_interval_(last, false, true, false), STATE_SETTLED_NS);
 	/* and from the first silence on they are a second apart */
 	assert_int_equal(gate_poll_interval_(last, false, false, true) / MS, 1000);
 }

@@ -7,15 +7,21 @@
 #include "cleanup.h"
 #include "report.h"
 #include "sealfs/liveness.h"
+#include "sealfs/state_watch.h"
 
+/* As mounts do that nobody tells of the end: a look is one request, and so is a judgement. */
 #define POLL_FIRST_NS INT64_C(20000000)
 #define POLL_LAST_NS INT64_C(1000000000)
+#define JUDGE_NS INT64_C(3000000000)
 
 /* A waiter's clock. */
 struct pace {
 	int64_t deadline_ns; /* 0: none */
 	int64_t poll_ns;     /* until the next look */
 	int64_t judge_ns;    /* when it is looked next whether the writer lives */
+	struct state_watch seen;
+	struct state state;  /* as it was read last */
+	bool known;	     /* it was */
 	struct liveness_watch watch;
 	char mount[STORE_TOKEN_SIZE]; /* whose heartbeats `watch` has seen */
 };
@@ -35,21 +41,20 @@ static int pace_sleep(struct pace *pace)
 }
 
 /* Ends the generation when its writer is gone; true when it did. */
-static bool judge_writer(const struct export_dir *export, const char *path, const struct state *state,
-			 struct pace *pace)
+static bool judge_writer(const struct export_dir *export, const char *path, struct pace *pace)
 {
 	CLEANUP(record_free) struct record self = {0};
+	const struct record *claim = &pace->state.claim;
 
-	const struct record *claim = &state->claim;
-
-	if (state->kind != STATE_OPEN || call_now_ns() < pace->judge_ns)
+	if (pace->state.kind != STATE_OPEN || call_now_ns() < pace->judge_ns)
 		return false;
-	pace->judge_ns = call_now_ns() + POLL_LAST_NS;
+	pace->judge_ns = call_now_ns() + (export->store->local ? 0 : JUDGE_NS);
 	if (strcmp(pace->mount, claim->mount) != 0) {
 		pace->watch = (struct liveness_watch){0};
 		strcpy(pace->mount, claim->mount);
 	}
-	if (liveness_judge(export->store, &export->liveness, path, claim, &pace->watch, NULL) <= 0 ||
+	if (liveness_judge(export->store, &export->liveness, path, claim, &pace->watch,
+			   pace->seen.folder >= 0 ? &pace->seen.lock_file : NULL) <= 0 ||
 	    export_record(&self, RECORD_END))
 		return false;
 	return !liveness_end_dead(export->store, &export->liveness, path, claim, self.trial, "owner died");
@@ -64,43 +69,59 @@ static int reply_good(const struct export_dir *export, const char *path, const s
 	return 0;
 }
 
+/* Reads the state, if it may have changed. */
+static int read_state(const struct export_dir *export, const char *path, struct pace *pace)
+{
+	uint64_t now = (uint64_t)call_now_ns();
+	int error;
+
+	if (!state_watch_differs(export->store, path, &pace->seen, now) && pace->known)
+		return 0;
+	if (pace->known)
+		state_free(&pace->state);
+	pace->seen.read_ns = now;
+	error = state_read(export->store, path, &pace->state);
+	pace->known = !error;
+	return error;
+}
+
 /* One look: the end's result, or -EINPROGRESS. */
 static int look(const struct export_dir *export, const char *path, struct pace *pace, json_t **reply)
 {
-	CLEANUP(state_free) struct state state = {0};
-	int error = state_read(export->store, path, &state);
+	int error = read_state(export, path, pace);
 
+	if (!error && judge_writer(export, path, pace))
+		error = read_state(export, path, pace);
 	if (error)
 		return error;
-	switch (state.kind) {
+	switch (pace->state.kind) {
 	case STATE_PENDING:
 	case STATE_OPEN:
-		return judge_writer(export, path, &state, pace) ? look(export, path, pace, reply) : -EINPROGRESS;
+		return -EINPROGRESS;
 	case STATE_SEALED:
 	case STATE_PLAIN: /* nothing to wait for */
-		return reply_good(export, path, &state, reply);
+		return reply_good(export, path, &pace->state, reply);
 	case STATE_FAILED:
-		return export_refuse(&state, -EOWNERDEAD, reply);
+		return export_refuse(&pace->state, -EOWNERDEAD, reply);
 	case STATE_DAMAGED:
-		return export_refuse(&state, -EBADMSG, reply);
+		return export_refuse(&pace->state, -EBADMSG, reply);
 	default:
-		return export_refuse(&state, -ENOENT, reply);
+		return export_refuse(&pace->state, -ENOENT, reply);
 	}
 }
 
 int export_wait(const struct export_dir *export, const struct call *call, json_t **reply)
 {
-	struct pace pace = {.deadline_ns = call->deadline_ns, .poll_ns = POLL_FIRST_NS};
+	struct pace pace = {.deadline_ns = call->deadline_ns, .poll_ns = POLL_FIRST_NS, .seen = STATE_WATCH_INIT};
 	int result;
 
-	while ((result = look(export, call->path, &pace, reply)) == -EINPROGRESS) {
+	while ((result = look(export, call->path, &pace, reply)) == -EINPROGRESS)
 		if (pace_sleep(&pace)) {
-			CLEANUP(state_free) struct state state = {0};
-
-			if (state_read(export->store, call->path, &state))
-				return -ETIMEDOUT;
-			return export_late(&state, reply);
+			result = export_late(&pace.state, reply);
+			break;
 		}
-	}
+	if (pace.known)
+		state_free(&pace.state);
+	state_watch_close(export->store, &pace.seen);
 	return result;
 }
