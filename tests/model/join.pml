@@ -2,8 +2,9 @@
  * join - one seal over all mounts of a trial: it waits for those that joined, and fails when one of them is gone or fails
  *
  * A claimed the generation and seals it when the trial has ended there. J and K write for the same trial on other machines: each joins before its
- * first byte, and leaves when its part is on the server. Their trial may fail, and each may vanish at any step; then its lease, or its heartbeat, tells
- * so, some time later. There are locks (LOCKS) or heartbeats only.
+ * first byte, and leaves when its part is on the server. Their trial may fail, and each of the three may vanish at any step, or none; then its lease, or its
+ * heartbeat, tells so, some time later. W waits on a machine of its own, and ends the generation when A is gone, whether or not J and K live: then
+ * their part of the trial may hang for ever. There are locks (LOCKS) or heartbeats only. A has a lock on all of the file, J and K on all but its first byte.
  *
  * check - safety                          heartbeats only
  * check LOCKS safety
@@ -15,8 +16,13 @@
  * broken LEFT_BEFORE_FSYNC not_durable        who leaves says so before his bytes are on the server
  * broken FAILURE_LEAVES failure_sealed        a joined machine whose trial failed just leaves
  * broken WAITS_FOR_THE_DEAD ltl:ends          nobody looks whether those who have not left are alive
+ * broken JUDGES_ALL ltl:ends                  who waits takes a joined one's beats for the claimer's
+ * broken LOCKS,JUDGES_ALL ltl:ends            … or looks at all of the lock, of which a joined one has a part
+ * broken LOCKS,CLAIMS_AS_JOINED living_ended  who claims has no lock on the first byte
  */
 #define JOINERS 2
+#define A 2
+#define MACHINES 3
 
 mtype = { none, sealed, failed };
 mtype = { out, in, left, refused };		/* what J and K have said: nothing, N.join, N.left; or they were told no */
@@ -27,12 +33,12 @@ mtype ended = none;
 bool closed;					/* N.closed */
 
 /* ---- the machines ---- */
-bool vanished[JOINERS], noticed[JOINERS];	/* and its lease, or its beat, tells so */
-bool lease[JOINERS];				/* shared, on `lock` */
+bool vanished[MACHINES], noticed[MACHINES];	/* and its lease, or its beat, tells so */
+bool lease[MACHINES];				/* shared, on `lock` */
 bool excluded;					/* A's, exclusive */
 bool writes[JOINERS], dirty[JOINERS], failure[JOINERS];
 
-bool unsealed_bytes, half_sealed, not_durable, failure_sealed;
+bool unsealed_bytes, half_sealed, not_durable, failure_sealed, living_ended;
 
 #define may_seal (said[0] != in && said[1] != in)
 
@@ -90,6 +96,7 @@ proctype joiner(byte me)
 			};
 			said[me] = left
 #endif
+		:: vanished[A] -> ended != none; said[me] = left	/* its trial waits for what A was to tell it */
 		fi;
 over:		lease[me] = false
 	} unless { vanished[me] }
@@ -104,7 +111,7 @@ proctype sealer()
 	mtype listed[JOINERS] = out;
 	bool all;
 
-	do
+	{ do
 	:: ended != none -> break				/* somebody failed */
 	:: ended == none ->
 #ifndef LIST_BEFORE_CLOSED
@@ -161,27 +168,68 @@ proctype sealer()
 			break
 		:: else						/* wait_for(): later again */
 		fi
+	od;
+	atomic { lease[A] = false; excluded = false } } unless { vanished[A] }
+}
+
+/* liveness_judge() and liveness_end_dead() of a mount whose readers wait: it is the claimer who is asked for */
+#ifdef LOCKS
+#ifdef JUDGES_ALL
+#define claimer_is_dead (!lease[A] && !lease[0] && !lease[1])
+#else
+#ifdef CLAIMS_AS_JOINED
+#define claimer_is_dead true
+#else
+#define claimer_is_dead (!lease[A])
+#endif
+#endif
+#else
+#ifdef JUDGES_ALL
+#define claimer_is_dead (noticed[A] && !(said[0] == in && !noticed[0]) && !(said[1] == in && !noticed[1]))
+#else
+#define claimer_is_dead (noticed[A])
+#endif
+#endif
+
+proctype waiter()
+{
+	do
+	:: ended != none -> break
+	:: atomic { ended == none && claimer_is_dead ->
+		ended = failed;
+		living_ended = !vanished[A];
+		assert(!living_ended)
+	   }
 	od
 }
 
+#define vanishes(i) atomic { may[i] && !vanished[i] -> vanished[i] = true }
+/* the lease has run out, or a waiter has counted the beats that are missing */
+#define is_noticed(i) atomic { vanished[i] && !noticed[i] -> noticed[i] = true; lease[i] = false; excluded = (i == A -> false : excluded) }
+
 proctype world()
 {
-	bool gone;
+	bool may[MACHINES];
 
+	if
+	:: true
+	:: true -> may[0] = true
+	:: true -> may[A] = true
+	:: true -> may[0] = true; may[1] = true
+	:: true -> may[0] = true; may[A] = true
+	fi;
 end:	do
-	:: atomic { !gone -> gone = true;
-		if
-		:: vanished[0] = true
-		:: vanished[1] = true
-		fi }
-	/* the lease has run out, or a waiter has counted the beats that are missing */
-	:: atomic { vanished[0] && !noticed[0] -> noticed[0] = true; lease[0] = false }
-	:: atomic { vanished[1] && !noticed[1] -> noticed[1] = true; lease[1] = false }
+	:: vanishes(0)
+	:: vanishes(1)
+	:: vanishes(A)
+	:: is_noticed(0)
+	:: is_noticed(1)
+	:: is_noticed(A)
 	od
 }
 
 init {
-	atomic { run joiner(0); run joiner(1); run sealer(); run world() }
+	atomic { lease[A] = true; run joiner(0); run joiner(1); run sealer(); run waiter(); run world() }
 }
 
 #define it_has_ended (ended != none)
