@@ -13,55 +13,6 @@
 
 /* ---- opening ---- */
 
-/* A descriptor for reading does not do for that; but who may write the file may open it so. */
-static int cut(int fd, int flags)
-{
-	char path[64];
-
-	if ((flags & O_ACCMODE) != O_RDONLY)
-		return ftruncate(fd, 0) ? -errno : 0;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return truncate(path, 0) ? -errno : 0;
-}
-
-/* Opens the node's own file, never another that took its name meanwhile: that is -ESTALE, and the kernel walks the path again. */
-static int open_node(struct mount *mount, struct node *node, int flags)
-{
-	struct place place;
-	struct stat attributes;
-	char path[64];
-	int fd;
-
-	/* O_NONBLOCK: a FIFO may have been put where the file was, and nothing may hold up a thread of the mount's */
-	flags = (flags & ~(O_CREAT | O_EXCL | O_DIRECT)) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	int error = node_place(&mount->nodes, node, &place);
-	if (error) { /* unlinked, but open somewhere: by way of that descriptor */
-		pthread_mutex_lock(&mount->nodes.lock);
-		fd = node->handles ? node->handles->fd : -1;
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		fd = fd < 0 ? -1 : open(path, flags);
-		error = fd < 0 ? -ESTALE : 0;
-		pthread_mutex_unlock(&mount->nodes.lock);
-		return error ? error : fd;
-	}
-	/* what is not the node's file must not be truncated */
-	fd = openat(place.directory, place.name, (flags & ~O_TRUNC) | O_NOFOLLOW);
-	error = fd < 0 ? -errno : 0;
-	place_put(&place);
-	if (error)
-		return error == -ELOOP || error == -ENOENT ? -ESTALE : error;
-	if (fstat(fd, &attributes))
-		error = -errno;
-	else if (attributes.st_ino != node->key.inode || attributes.st_dev != node->key.device)
-		error = -ESTALE;
-	else if (flags & O_TRUNC)
-		error = cut(fd, flags);
-	if (!error)
-		return fd;
-	close(fd);
-	return error;
-}
-
 static bool opens_for_writing(int flags)
 {
 	return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
@@ -87,7 +38,7 @@ static void open_for_writing(fuse_req_t req, struct node *node, int flags)
 		if (!error && admission.home.checkpoint && !admission.live)
 			gate_write_opened(mount->gate, admission.home.checkpoint, caller.tid, (flags & O_ACCMODE) == O_RDWR, &handle->writing);
 		if (!error) {
-			handle->fd = open_node(mount, node, flags);
+			handle->fd = open_node(req, node, flags);
 			error = handle->fd < 0 ? handle->fd : 0;
 		}
 		if (!error)
@@ -243,7 +194,7 @@ static void open_for_reading(fuse_req_t req, struct node *node, int flags)
 		error = admit_reader(req, node, GATE_READ, !(flags & O_NONBLOCK), &admission);
 		if (!error && node->promise)
 			error = -ESTALE;
-		int fd = error ? -1 : open_node(mount, node, flags);
+		int fd = error ? -1 : open_node(req, node, flags);
 		if (!error && fd < 0)
 			error = fd;
 		if (!error && !(handle = handle_new(mount, node, fd))) {

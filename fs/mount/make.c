@@ -92,24 +92,11 @@ static int confirm_made(struct mount *mount, const struct spot *spot, int fd, in
 	return !error && cut && ftruncate(fd, 0) ? -errno : error;
 }
 
-/* Something that is no file may have come under the name since it was looked up: then the kernel walks the path again, and finds it. Not waited for, as a FIFO would be. */
-static int open_or_make(struct node *parent, const char *name, int flags, mode_t mode)
-{
-	struct stat attributes;
-
-	int fd = openat(parent->directory, name, flags | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode);
-	if (fd < 0)
-		return errno == ENXIO || errno == ELOOP ? -ESTALE : -errno;
-	if (!fstat(fd, &attributes) && S_ISREG(attributes.st_mode))
-		return fd;
-	close(fd);
-	return -ESTALE;
-}
-
 /* Opens the file for writing or makes it. The handle is counted as a writer's before the file is touched. */
-static int create_file(struct mount *mount, struct node *parent, const char *name, mode_t mode, int flags, const struct spot *spot,
+static int create_file(fuse_req_t req, struct node *parent, const char *name, mode_t mode, int flags, const struct spot *spot,
 		       const struct gate_caller *caller, struct fuse_entry_param *entry, struct handle **out)
 {
+	struct mount *mount = mount_of(req);
 	struct handle *handle = handle_new(mount, NULL, -1);
 	struct gate_checkpoint *checkpoint = spot->top ? spot->checkpoint : spot->admission.home.checkpoint;
 
@@ -118,8 +105,8 @@ static int create_file(struct mount *mount, struct node *parent, const char *nam
 	if (checkpoint && !(spot->admission.mount && spot->admission.live))
 		gate_write_opened(mount->gate, checkpoint, caller->tid, (flags & O_ACCMODE) == O_RDWR, &handle->writing);
 	bool confirmed = spot->top && spot_answer(spot) == GATE_WRITER;
-	int left_out = O_DIRECT | (confirmed && (flags & O_ACCMODE) != O_RDONLY ? O_TRUNC : 0);
-	handle->fd = open_or_make(parent, name, flags & ~left_out, mode);
+	int left_out = confirmed && (flags & O_ACCMODE) != O_RDONLY ? O_TRUNC : 0;
+	handle->fd = open_or_make(req, parent, name, flags & ~left_out, mode);
 	int error = handle->fd < 0 ? handle->fd : 0;
 	if (!error && confirmed)
 		error = confirm_made(mount, spot, handle->fd, flags);
@@ -151,7 +138,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent_number, const char *name, mode_
 		error = spot_begin(&spot, mount, parent, name, &caller, GATE_CLAIM, GATE_CREATE);
 		CREDS_UMASK_SCOPE(fuse_req_ctx(req)->umask);
 		if (!error)
-			error = create_file(mount, parent, name, mode, fi->flags, &spot, &caller, &entry, &handle);
+			error = create_file(req, parent, name, mode, fi->flags, &spot, &caller, &entry, &handle);
 		if (!error) {
 			io_attach(mount, handle, false, &open_flags, &backing_id);
 			entry.attr_timeout = CREATED_TIMEOUT;

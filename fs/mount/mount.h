@@ -202,6 +202,12 @@ bool parked_interrupted(const void *key);
  */
 int admit_reader(fuse_req_t req, struct node *node, enum gate_want want, bool may_wait, struct admission *admission);
 
+/* ---- open.c ---- */
+/* Opens the node's own file, never another that took its name meanwhile: that is -ESTALE, and the kernel walks the path again. A descriptor or -errno; -EINTR. */
+int open_node(fuse_req_t req, struct node *node, int flags);
+/* Opens the file of that name for the request, or makes it. -ESTALE: something that is no file has come under the name since it was looked up. */
+int open_or_make(fuse_req_t req, struct node *parent, const char *name, int flags, mode_t mode);
+
 /* ---- io.c ---- */
 struct handle *handle_new(struct mount *mount, struct node *node, int fd);
 /* Closes everything; the handle is gone. */

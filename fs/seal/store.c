@@ -21,6 +21,8 @@
 #define LOCK_MODE 0644
 #define TEMP_NAME_SIZE (sizeof(".tmp.") + STORE_TOKEN_SIZE)
 #define DENTS_SIZE 32768
+#define LEASE_TRIES 12000
+#define LEASE_PAUSE_NS 5000000 /* 12000 × 5 ms: a minute, of which the kernel leaves 45 s to who has the lease */
 #define TICK_TRIES 20
 #define TICK_PAUSE_NS 5000000 /* 20 × 5 ms: the slowest clocks tick every 10 ms */
 
@@ -129,13 +131,29 @@ int store_open_lock(const struct store *store, int dirfd, const char *name, int 
 	return fd == -ELOOP ? -EINVAL : fd;
 }
 
+/*
+ * Never waits in the export: a FIFO may lie in the way. Where somebody has a lease on the file (an NFS server that has delegated it), the kernel has it called back
+ * then, but says EAGAIN; that is waited for, a little longer than until it takes the lease away.
+ */
+static int open_patiently(const struct store *store, int dirfd, const char *name)
+{
+	struct timespec pause = {.tv_nsec = LEASE_PAUSE_NS};
+	int fd = -EAGAIN;
+
+	for (int i = 0; fd == -EAGAIN && i < LEASE_TRIES; i++) {
+		if (i > 0)
+			nanosleep(&pause, NULL);
+		fd = open_child(store, dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	}
+	return fd;
+}
+
 int store_open_regular(const struct store *store, int dirfd, const char *name, struct statx *st)
 {
 	AUTO_FD(fd, store);
 	int rc;
 
-	/* O_NONBLOCK: a FIFO that lies in the way must not hold us up. */
-	fd.fd = open_child(store, dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd.fd = open_patiently(store, dirfd, name);
 	if (fd.fd < 0)
 		return fd.fd == -ELOOP || fd.fd == -ENXIO ? -EINVAL : fd.fd;
 	rc = store->ops->statx(store->ctx, fd.fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, st);
