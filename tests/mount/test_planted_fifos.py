@@ -17,25 +17,20 @@ while os.getppid() != 1:
                 pass
 """
 CREATE = """
-import signal
-class TooLong(Exception):
-    pass
-def too_long(*_):
-    raise TooLong
-# of a FIFO that the kernel sees itself it has the caller wait, who can give that up
-signal.signal(signal.SIGALRM, too_long)
+import ctypes, signal
+# by the C library, which does not begin anew after a signal: of a FIFO that the kernel sees itself it has the caller wait, who can give that up
+libc = ctypes.CDLL(None)
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
 made = 0
 until = time.monotonic() + seconds
 while time.monotonic() < until:
     for flags in (os.O_WRONLY, os.O_RDONLY, os.O_RDWR):
-        try:
-            signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
-            fd = os.open(path, os.O_CREAT | flags, 0o600)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        fd = libc.open(os.fsencode(path), os.O_CREAT | flags, 0o600)
+        if fd >= 0:
             os.close(fd)
             made += 1
-        except (TooLong, OSError):
-            signal.setitimer(signal.ITIMER_REAL, 0)
+signal.setitimer(signal.ITIMER_REAL, 0)
 result = made
 """
 
