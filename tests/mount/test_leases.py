@@ -8,10 +8,10 @@ from harness import DAEMON, PYTHON, ROOT, USER, SealfsTest, all_parked, in_modes
 HOLD = """
 import fcntl, os, signal, sys, time
 fd = os.open(sys.argv[1], os.O_RDONLY)
-signal.signal(signal.SIGIO, lambda *_: None)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
 fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 print("held", flush=True)
-signal.pause()
+signal.sigwait([signal.SIGIO])
 print("called back", flush=True)
 time.sleep(float(sys.argv[2]))
 fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
