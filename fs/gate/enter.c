@@ -136,14 +136,17 @@ static int wait_here(struct entry *entry)
 	waiter->uid = entry->caller->uid;
 	waiter->gid = entry->caller->gid;
 	bool first = waiters_count(entry->gate->waiters, &checkpoint->readers) == 0;
-	identity_process(entry->caller->tid, &process);
+	if (first)
+		identity_process(entry->caller->tid, &process);
 	/* set before the waiter is linked: from then on it, and the view beside it, belong to whoever takes it off */
 	entry->view->answer = GATE_WAIT;
 	int error = waiters_park(entry->gate->waiters, waiter, &checkpoint->readers, entry->trial, awaited,
 				 (uint64_t)entry->gate->options.wait_timeout * 1000000000u, entry->interrupted);
-	if (error == -EDEADLK)
+	if (error == -EDEADLK) {
+		identity_process(entry->caller->tid, &process);
 		log_warning("'%s': pid %d (%s) of trial '%s' would wait for trial '%s', which itself waits for '%s': refused (EDEADLK); 'sealctl status' shows the waits",
 			    checkpoint->path, process.pid, process.command, entry->trial, awaited, entry->trial);
+	}
 	if (error)
 		return error;
 	atomic_fetch_add(&entry->gate->stats.waits, 1);

@@ -66,17 +66,19 @@ static void collect_checkpoint(void *arg, struct gate_checkpoint *checkpoint)
 	pthread_mutex_unlock(&checkpoint->lock);
 }
 
-static void name_processes(struct collection *collection)
+/* The entries have the numbers of threads so far. */
+static int name_processes(struct waits *waits)
 {
-	for (size_t i = 0; i < collection->found.count; i++) {
-		struct waits_entry *entry = &collection->found.entries[i];
+	for (size_t i = 0; i < waits->count; i++) {
+		struct waits_entry *entry = &waits->entries[i];
 		struct identity_process process = {.pid = (pid_t)entry->pid, .command = "?"};
 		identity_process((pid_t)entry->pid, &process);
 		entry->pid = process.pid;
 		entry->command = strdup(process.command);
 		if (!entry->command)
-			collection->error = -ENOMEM;
+			return -ENOMEM;
 	}
+	return 0;
 }
 
 /* The same order whoever looks. */
@@ -92,20 +94,50 @@ static int compare_entries(const void *a, const void *b)
 	return order ? order : (left->pid > right->pid) - (left->pid < right->pid);
 }
 
+static void sort_entries(struct waits *waits)
+{
+	if (waits->count)
+		qsort(waits->entries, waits->count, sizeof(*waits->entries), compare_entries);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+/* Are they the same waits, whatever their processes are called? */
+static bool same_waits(const struct waits *a, const struct waits *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		const struct waits_entry *left = &a->entries[i], *right = &b->entries[i];
+		if (strcmp(left->checkpoint, right->checkpoint) || strcmp(left->trial, right->trial) || left->since_ns != right->since_ns ||
+		    left->generation != right->generation || !same_text(left->awaited, right->awaited))
+			return false;
+	}
+	return true;
+}
+
+/* AGAIN: they are what is published. Then nobody is asked for the names of their processes, which may be a thousand, for as long as they wait. */
 static int collect(struct gate_waits *waits, struct waits *out)
 {
 	struct collection collection = {.waits = waits, .now = waiters_now_ns()};
 	struct record here;
 
 	gate_each_checkpoint(waits->gate, collect_checkpoint, &collection);
-	name_processes(&collection);
 	waits->young = collection.young;
 	*out = collection.found;
 	if (collection.error)
 		return collection.error;
-	if (out->count)
-		qsort(out->entries, out->count, sizeof(*out->entries), compare_entries);
-	int error = record_init(&here, RECORD_CLAIM);
+	sort_entries(out);
+	if (same_waits(out, &waits->published))
+		return AGAIN;
+	int error = name_processes(out);
+	if (error)
+		return error;
+	sort_entries(out);
+	error = record_init(&here, RECORD_CLAIM);
 	if (error)
 		return error;
 	memcpy(out->mount, waits->gate->token, sizeof(out->mount));
@@ -117,24 +149,6 @@ static int collect(struct gate_waits *waits, struct waits *out)
 }
 
 /* ---- publishing ---- */
-
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && !strcmp(a, b));
-}
-
-static bool same_waits(const struct waits *a, const struct waits *b)
-{
-	if (a->count != b->count)
-		return false;
-	for (size_t i = 0; i < a->count; i++) {
-		const struct waits_entry *left = &a->entries[i], *right = &b->entries[i];
-		if (compare_entries(left, right) || left->generation != right->generation || !same_text(left->awaited, right->awaited) ||
-		    strcmp(left->command, right->command))
-			return false;
-	}
-	return true;
-}
 
 static bool has_trial(const struct waits *waits, const char *trial, size_t before)
 {
@@ -200,7 +214,7 @@ static void refresh(struct gate_waits *waits, uint64_t now)
 	struct waits fresh;
 	int error = collect(waits, &fresh);
 
-	if (!error && !same_waits(&fresh, &waits->published)) {
+	if (!error) {
 		error = publish(waits, &fresh);
 		if (!error) {
 			waits_free(&waits->published);
