@@ -51,11 +51,14 @@ static bool claims_it(const struct gate_checkpoint *checkpoint)
 	return checkpoint->lease.fd >= 0 && checkpoint->claimer;
 }
 
-/* Will somebody send a datagram when it ends? Of what this mount has claimed, whoever else ends it does. */
+/*
+ * Will somebody tell when it ends? Of what this mount has claimed, whoever else ends it does. (Where the kernel tells of the state, it does not of the death of a
+ * writer elsewhere, for which there is a look.)
+ */
 static bool is_hinted(struct gate_checkpoint *checkpoint)
 {
 	if (kernel_tells(checkpoint))
-		return false;
+		return claims_it(checkpoint);
 	return claims_it(checkpoint) ? gate_hints_place_(checkpoint->gate->hints) != NULL : gate_hints_proven_(checkpoint);
 }
 
