@@ -10,11 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #define WORKERS 64 /* a hard NFS mount can hold some of them */
-#define SPARES 10  /* that have nothing to do are kept */
+#define SPARES 10  /* that have nothing to do are kept, … */
+#define SPARES_AT_REST 2 /* … and so many where there has been nothing to do for a while */
+#define LARGE_FORGET (64 << 10) /* bytes */
+#define REST_NS 500000000
 #define TICK_NS 1000000
 #define QUIET_TICKS 20 /* after which the watch sleeps */
 #define QUEUED_NS 3000 /* a request that was there before the thread asked for it comes within this time */
@@ -26,6 +30,7 @@ struct worker {
 	struct workers *workers;
 	pthread_t thread;
 	struct worker *next, *next_spare; /* workers->lock */
+	bool superfluous;		  /* likewise */
 	sem_t wanted;
 	struct fuse_buf buffer;
 };
@@ -139,6 +144,38 @@ static struct worker *leave_locked(struct worker *worker)
 	return before;
 }
 
+/* A burst of requests leaves threads, and each of them some memory, that nobody needs until the next. */
+static void let_spares_go(struct workers *workers)
+{
+	pthread_mutex_lock(&workers->lock);
+	struct worker **place = &workers->spares;
+	for (unsigned int kept = 0; kept < SPARES_AT_REST && *place; kept++)
+		place = &(*place)->next_spare;
+	while (!workers->over && *place) {
+		struct worker *spare = *place;
+		*place = spare->next_spare;
+		workers->spare_count--;
+		spare->superfluous = true;
+		sem_post(&spare->wanted);
+	}
+	pthread_mutex_unlock(&workers->lock);
+}
+
+/* Was it waked only to end? */
+static bool has_to_leave(struct worker *worker)
+{
+	struct workers *workers = worker->workers;
+	struct worker *before = NULL;
+
+	pthread_mutex_lock(&workers->lock);
+	bool leaves = worker->superfluous;
+	if (leaves && !workers->over)
+		before = leave_locked(worker);
+	pthread_mutex_unlock(&workers->lock);
+	join_worker(before);
+	return leaves;
+}
+
 /* Waits until it is to wait for requests. false: it is not needed any more. */
 static bool be_spare(struct worker *worker)
 {
@@ -156,9 +193,11 @@ static bool be_spare(struct worker *worker)
 	}
 	pthread_mutex_unlock(&workers->lock);
 	join_worker(before);
-	while (stays && !workers->over && sem_wait(&worker->wanted))
+	if (!stays)
+		return false;
+	while (!workers->over && sem_wait(&worker->wanted))
 		;
-	return stays && !workers->over;
+	return !workers->over && !has_to_leave(worker);
 }
 
 /* To be carried out by whoever took it: what else comes is better off waiting for that than for a thread to wake up. */
@@ -186,6 +225,21 @@ static bool is_short(const struct fuse_buf *request)
 	default:
 		return false;
 	}
+}
+
+/*
+ * The kernel forgets tens of thousands of names in one request, so large as else only writes are, and seldom: every thread that has ever had one would keep a
+ * mebibyte for it.
+ */
+static void give_back_forgotten(const struct fuse_buf *request)
+{
+	const struct fuse_in_header *header = request->mem;
+	const uintptr_t page = 4096;
+
+	if (request->flags & FUSE_BUF_IS_FD || request->size < LARGE_FORGET || header->opcode != FUSE_BATCH_FORGET)
+		return;
+	uintptr_t first = ((uintptr_t)request->mem + page - 1) / page * page, last = ((uintptr_t)request->mem + request->size) / page * page;
+	madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
 static void rouse_watch(struct workers *workers)
@@ -242,6 +296,7 @@ ENDS_ANYWHERE static bool serve(struct worker *worker)
 			in_a_row = 0;
 		}
 		fuse_session_process_buf(workers->session, &worker->buffer);
+		give_back_forgotten(&worker->buffer);
 		nobody = 0;
 	} while (atomic_compare_exchange_strong(&workers->readers, &nobody, 1));
 	return true;
@@ -255,6 +310,26 @@ ENDS_ANYWHERE static void *work(void *arg)
 	while (serve(worker) && be_spare(worker))
 		;
 	return NULL;
+}
+
+/* Until there is something to watch. */
+static void rest(struct workers *workers)
+{
+	struct timespec until;
+	int waked;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += REST_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	do {
+		waked = sem_clockwait(&workers->watch_wanted, CLOCK_MONOTONIC, &until);
+	} while (waked && errno == EINTR && !workers->over);
+	if (!waked || workers->over)
+		return;
+	let_spares_go(workers);
+	while (!workers->over && sem_wait(&workers->watch_wanted))
+		;
 }
 
 /* Sees that no request keeps all others from being taken. */
@@ -277,8 +352,7 @@ static void *watch(void *arg)
 		/* one that came just now has not seen that */
 		if (atomic_load(&workers->taken) != taken && !atomic_exchange(&workers->watched, true))
 			continue;
-		while (!workers->over && sem_wait(&workers->watch_wanted))
-			;
+		rest(workers);
 		quiet = 0;
 	}
 	return NULL;

@@ -4,6 +4,7 @@
 """Two hundred readers parked on one mount: they cost nothing but a little memory, and each can be freed alone."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import time
 from harness import DAEMON, ROOT, USER, SLOWNESS, SealfsTest, in_modes, main, parked_of, pattern, task_state, until
 
 COUNT = 200
+AT_REST = 10  # threads of a mount that has nothing to do: three for requests, two for what takes long, and those with one task each
 KILOBYTES_EACH = 16  # at most; a few are promised, an allocator counts in pages
 
 # One process of trial "child" that forks readers, each of which opens, and tells by its exit status what it saw.
@@ -120,6 +122,28 @@ class Two_hundred(Crowd):
         self.assertLess(grown, COUNT * KILOBYTES_EACH * 1024)
         self.release()
 
+    def test_threads_of_a_burst_end(self):
+        """Made for requests that came all at once; at rest nobody needs them."""
+        self.begin()
+        burst = """
+            import threading
+            def ask():
+                for _ in range(100):
+                    os.statvfs(p)
+            threads = [threading.Thread(target=ask) for _ in range(20)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            """
+        def many():
+            self.child(burst, p=self.path)
+            return self.running.threads() > AT_REST
+        until(many, "more threads than at rest")
+        until(lambda: self.running.threads() <= AT_REST, lambda: "threads to end, of which there are %d" % self.running.threads())
+        self.add_readers(COUNT)
+        self.release()
+
     def test_threads_do_not_grow_with_the_first_hundred_either(self):
         self.begin()
         threads = self.running.threads()
@@ -164,6 +188,35 @@ class Two_hundred(Crowd):
         self.parent("os.mkdir(d + '/later'); open(d + '/later/a', 'wb').write(data)", d=self.path, data=pattern(5000))
         self.all_park(self.pids)
         self.release()
+
+
+@in_modes(ROOT)
+class Thousands(Crowd):
+    def test_status_of_many_leaves_no_memory(self):
+        """Asked for again and again while more come: what it is made of lies among what stays."""
+        self.begin()
+        self.child("""
+            import threading
+            threading.stack_size(65536)
+            def wait():
+                os.close(os.open(p, os.O_RDONLY))
+            def add_threads(count):
+                for _ in range(count):
+                    threads.append(threading.Thread(target=wait))
+                    threads[-1].start()
+            threads = []
+            """, p=self.path + "/a")
+        self.child("add_threads(3000)")
+        until(lambda: json.loads(self.ctl("stats", "--json", self.point).out)[0]["waiters"] == 3000, "all to wait")
+        memory = self.running.resident()
+        for count in range(3100, 3600, 100):
+            self.child("add_threads(100)")
+            until(lambda: len(self.status(self.path)["waiters"]) == count, "all to wait")
+        grown = self.running.resident() - memory
+        print("%s: %d KiB more" % (self.id(), grown >> 10))
+        self.assertLess(grown, 10 << 20)
+        self.release()
+        self.child("for thread in threads: thread.join()")
 
 
 if __name__ == "__main__":
