@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #define TRIM_LEAST 4096 /* nodes, about 1 MiB */
+#define SHRINK_FACTOR 4 /* more buckets than that for each item */
 
 static void make_key(char *key, const struct node *parent, const char *name, size_t length)
 {
@@ -154,6 +155,19 @@ void node_put_locked(struct nodes *nodes, struct node *node, struct node **garba
 	node_retire_locked(nodes, node, garbage);
 }
 
+/* A table has grown with what was in it, and keeps its buckets (16 bytes for ten items, at most) when that has gone. The same items, in one that suits them. */
+#define SHRINK_TABLE(table)                                                                                                        \
+	do {                                                                                                                       \
+		typeof(table) item = (table), next;                                                                                \
+		if (!item || item->hh.tbl->num_buckets <= SHRINK_FACTOR * (HASH_CNT(hh, item) + HASH_INITIAL_NUM_BUCKETS))         \
+			break;                                                                                                     \
+		HASH_CLEAR(hh, table); /* forgets the items, which stay chained */                                                 \
+		for (; item; item = next) {                                                                                        \
+			next = item->hh.next;                                                                                      \
+			HASH_ADD_KEYPTR_BYHASHVALUE(hh, table, item->hh.key, item->hh.keylen, item->hh.hashv, item);               \
+		}                                                                                                                  \
+	} while (0)
+
 /*
  * The allocator keeps what it is given back. Once as many nodes were freed as are left, the pages between those go back to the system: seldom enough, since it takes
  * longer the more there are, and no tree that was walked through once stays in memory.
@@ -165,8 +179,13 @@ static void trim_memory(struct nodes *nodes, unsigned long freed)
 	if (sum < TRIM_LEAST || sum < atomic_load(&nodes->count))
 		return;
 	/* one of those who come at the same time */
-	if (atomic_exchange(&nodes->freed, 0) >= TRIM_LEAST)
-		malloc_trim(0);
+	if (atomic_exchange(&nodes->freed, 0) < TRIM_LEAST)
+		return;
+	pthread_mutex_lock(&nodes->lock);
+	SHRINK_TABLE(nodes->by_inode);
+	SHRINK_TABLE(nodes->by_name);
+	pthread_mutex_unlock(&nodes->lock);
+	malloc_trim(0);
 }
 
 void node_free_garbage(struct nodes *nodes, struct node *garbage)
