@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import re
 import signal
 import time
 
@@ -315,6 +316,25 @@ class Keeping(TunerTest):
         self.assertNotIn("a", self.sealed())
         self.assertIn("the checkpoint of its parent 'a' has been removed", self.tune("ask", "--trial", "b", self.dir, expect=1).err)
 
+    def test_a_value_of_a_trial_whose_parent_was_removed_since_it_failed_is_not_believed(self):
+        """Its process was still there, say, and opened what it was to restore only now: there was nothing, and it began from nothing."""
+        self.init("morphism", "--keep", "1", "--set", "neighbours=1")
+        self.done("a", 1)
+        child = self.ask("--trial", "b")
+        self.assertEqual(child["parent"], "a")
+        self.tune("tell", "--failed", self.dir, "b")
+        self.done("c", 2)
+        self.done("d", 3)
+        self.assertEqual(self.agent("b")("os.path.isfile(p + '/weights')", p=child["parameters"]["restore_path"]), False)
+        self.assertIn("it is recorded as failed: the checkpoint that it was to restore has been removed", self.tell("b", 9, expect=3).err)
+        self.assertEqual((self.trials()["b"]["state"], self.trials()["b"]["value"]), ("failed", None))
+        # one whose parent is still there may have been told too early
+        late = self.ask("--trial", "e")
+        self.tune("tell", "--failed", self.dir, "e")
+        self.assertIn(late["parent"], self.sealed())
+        self.tell("e", 0)
+        self.assertEqual(self.trials()["e"]["state"], "done")
+
     def test_one_that_is_sealed_after_it_was_told_is_removed_later(self):
         self.init("random", "--keep", "1")
         early = self.ask("--trial", "early")
@@ -351,6 +371,54 @@ class Keeping(TunerTest):
 
 class ManyAtOnce(TunerTest):
     mode = DAEMON
+
+    def test_launchers_and_askers_on_two_mounts_while_checkpoints_are_removed(self):
+        """Whoever is given a parent finds it there and whole, whoever tells and removes meanwhile, and wherever."""
+        where = [self.dir, os.path.join(self.second_mount().path, "exp")]
+        self.init("evolution", "--population", "3", "--set", "sample=2", "--keep", "1")
+        train = """
+        save=$1 restore=$2
+        weights=0
+        test -z "$restore" || { sleep 0.02; weights=$(cat "$restore/weights") || exit 9; }
+        mkdir "$save" && echo $((weights + 1)) >"$save/weights" && echo $((weights + 1))
+        """
+        asker = """
+        import json, random, subprocess, sys
+        tuner, ctl, where, name, script = sys.argv[1:]
+        dice = random.Random(name)
+        for i in range(10):
+            trial = "%s-%d" % (name, i)
+            for attempt in range(3):
+                # one that failed is asked for again, unless what it was to restore is gone
+                asked = subprocess.run([tuner, "ask", "--trial", trial, where], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                if asked.returncode and attempt and "has been removed" in asked.stderr:
+                    break
+                assert asked.returncode == 0, asked
+                if attempt < 2 and dice.random() < 0.3:
+                    subprocess.run([tuner, "tell", "--failed", where, trial], check=True)
+                    continue
+                values = json.loads(asked.stdout)["parameters"]
+                done = subprocess.run([ctl, "run", "--trial", trial, "--", "sh", "-c", script, "-", values["save_path"], values["restore_path"] or ""],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                # another asker may have given up its parent
+                assert done.returncode == 0 or "Owner died" in done.stderr, done
+                words = ["--failed", "--reason", "Owner died", where, trial] if done.returncode else [where, trial, done.stdout.strip()]
+                subprocess.run([tuner, "tell", *words], check=True)
+                break
+        """
+        begun = [self.spawn([self.sealtuner_path, "run", "--trials", "70", "--jobs", "3", place, "--", "/bin/sh", "-c", train, "-", "{save_path}",
+                             "{restore_path}"]) for place in where]
+        begun += [self.python(asker, self.sealtuner_path, self.sealctl_path, where[i % 2], "w%d" % i, train) for i in range(4)]
+        for process in begun:
+            self.assertEqual(process.wait(150), 0, process.output())
+        trials = self.trials()
+        failed = {name: trial["reason"] for name, trial in trials.items() if trial["state"] != "done"}
+        self.assertEqual([reason for reason in failed.values() if not re.search("told to have failed|Owner died", reason)], [])
+        for trial in trials.values():
+            if trial["state"] == "done":
+                self.assertEqual(trial["value"], (trials[trial["parent"]]["value"] if trial["parent"] else 0) + 1, trial)
+        self.assertGreater(sum(trial["removed"] for trial in trials.values()), len(trials) // 2)
+        self.assertGreater(sum(trial["parent"] is not None for trial in trials.values()), len(trials) // 2)
 
     def test_many_askers_on_two_mounts_get_each_trial_once(self):
         second = self.second_mount()

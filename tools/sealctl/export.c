@@ -6,6 +6,7 @@
 
 #include "cleanup.h"
 #include "report.h"
+#include "sealfs/lease.h"
 #include "sealfs/seal.h"
 #include "target.h"
 
@@ -208,11 +209,22 @@ static int export_abandon(const struct export_dir *export, const struct call *ca
 	}
 }
 
+/* Nobody may be writing it any more. */
+static void end_if_dead(const struct export_dir *export, const char *path, const struct state *state)
+{
+	CLEANUP(record_free) struct record self = {0};
+
+	if (state->kind == STATE_OPEN && export->liveness.leases && !state->claim.no_lease && !export_record(&self, RECORD_END))
+		lease_end_dead(export->store, path, self.trial, "owner died");
+}
+
 static int export_remove(const struct export_dir *export, const struct call *call, json_t **reply)
 {
 	CLEANUP(state_free) struct state state = {0};
 	int error = state_read(export->store, call->path, &state);
 
+	if (!error)
+		end_if_dead(export, call->path, &state);
 	if (!error)
 		error = state_may_remove(export->store, call->path);
 	if (!error)

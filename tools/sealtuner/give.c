@@ -159,14 +159,29 @@ static int ask_new(struct place *place, struct experiment *experiment, const str
 	return error;
 }
 
-/* One that has failed is tried again. */
-static int revive(struct experiment *experiment, struct trial *trial)
+static const struct trial *parent_of(const struct experiment *experiment, const struct trial *trial)
+{
+	return trial->parent == TRIAL_NONE ? NULL : experiment->trials[trial->parent];
+}
+
+static int check_parent_kept(const struct trial *parent, char **why)
+{
+	if (!parent || !parent->removing)
+		return 0;
+	return explain(why, -ESTALE, "the checkpoint of its parent '%s' has been removed; ask for another trial", parent->id);
+}
+
+/* One that has failed is tried again. What it is to restore could be removed as long as it had failed, so whenever another entry was first that is looked at anew. */
+static int revive(struct experiment *experiment, struct trial *trial, char **why)
 {
 	int error = 0;
 
 	while (trial->state == TRIAL_FAILED) {
 		json_auto_t *entry = experiment_entry("again");
 
+		error = check_parent_kept(parent_of(experiment, trial), why);
+		if (error)
+			return error;
 		if (!entry || json_object_set_new(entry, "id", json_string(trial->id)))
 			return -ENOMEM;
 		error = experiment_append(experiment, entry);
@@ -196,11 +211,10 @@ static int reserve(struct place *place, const struct trial *trial, char **why)
 static int reserve_parent(struct place *place, const struct trial *parent, char **why)
 {
 	enum state_kind kind;
-	int error;
+	int error = check_parent_kept(parent, why);
 
-	if (parent->removing)
-		return explain(why, -ESTALE, "the checkpoint of its parent '%s' has been removed; ask for another trial",
-			       parent->id);
+	if (error)
+		return error;
 	error = place_state(place, parent->id, &kind);
 	if (error || kind != STATE_ABSENT)
 		return error;
@@ -219,11 +233,11 @@ int give_trial(struct place *place, struct experiment *experiment, const struct 
 	error = request->id ? check_id(request->id, why) : 0;
 	if (error || (error = ask_new(place, experiment, request, out, why)))
 		return error;
-	parent = (*out)->parent == TRIAL_NONE ? NULL : experiment->trials[(*out)->parent];
+	parent = parent_of(experiment, *out);
 	if (parent && (*out)->state != TRIAL_DONE)
 		error = reserve_parent(place, parent, why);
 	if (!error)
-		error = revive(experiment, *out);
+		error = revive(experiment, *out, why);
 	if (!error && (*out)->state == TRIAL_RUNNING)
 		error = reserve(place, *out, why);
 	return error;
@@ -252,7 +266,7 @@ static json_t *answer_parameters(const struct place *place, const struct trial *
 
 json_t *give_answer(const struct place *place, const struct experiment *experiment, const struct trial *trial)
 {
-	const struct trial *parent = trial->parent == TRIAL_NONE ? NULL : experiment->trials[trial->parent];
+	const struct trial *parent = parent_of(experiment, trial);
 	AUTO_FREE char *checkpoint = place_checkpoint(place, trial->id);
 
 	if (!checkpoint)
@@ -267,7 +281,7 @@ json_t *give_answer(const struct place *place, const struct experiment *experime
 /* Did what it was to restore come to nothing? Then it cannot have begun with it, whatever its script says. */
 static bool parent_failed(struct place *place, const struct experiment *experiment, const struct trial *trial)
 {
-	const struct trial *parent = trial->parent == TRIAL_NONE ? NULL : experiment->trials[trial->parent];
+	const struct trial *parent = parent_of(experiment, trial);
 	enum state_kind kind;
 
 	if (!parent || parent->removing || place_state(place, parent->id, &kind))
@@ -296,16 +310,28 @@ static int check_known(const struct trial *trial, const char *failed, double val
 	return trial->state == TRIAL_DONE || (trial->state == TRIAL_FAILED && failed);
 }
 
-static int write_result(struct experiment *experiment, const char *id, const char *failed, double value, char **why)
+/* What it was to restore was removed while it had failed: it may have found nothing there, and nobody can tell. */
+static bool parent_removed(const struct experiment *experiment, const struct trial *trial)
+{
+	const struct trial *parent = parent_of(experiment, trial);
+
+	return trial->state == TRIAL_FAILED && parent && parent->removing;
+}
+
+/* *failed: why, when a value can not be believed. */
+static int write_result(struct experiment *experiment, const char *id, const char **failed, double value, char **why)
 {
 	for (;;) {
 		const struct trial *trial = experiment_find(experiment, id);
-		int error = trial ? check_known(trial, failed, value, why) : -ENOENT;
 		json_auto_t *entry = NULL;
+		int error;
 
+		if (trial && !*failed && parent_removed(experiment, trial))
+			*failed = "the checkpoint that it was to restore has been removed, since it was told to have failed";
+		error = trial ? check_known(trial, *failed, value, why) : -ENOENT;
 		if (error)
 			return error < 0 ? error : 0;
-		entry = tell_entry(id, failed, value);
+		entry = tell_entry(id, *failed, value);
 		error = entry ? experiment_append(experiment, entry) : -ENOMEM;
 		if (error != -EEXIST)
 			return error;
@@ -358,7 +384,7 @@ int give_tell(struct place *place, struct experiment *experiment, const char *id
 		failed = "the checkpoint that it was to restore has failed";
 	else if (!failed && !isfinite(result->value))
 		failed = "its result is not a number";
-	error = write_result(experiment, id, failed, result->value, why);
+	error = write_result(experiment, id, &failed, result->value, why);
 	if (error)
 		return error;
 	if (failed)

@@ -118,13 +118,16 @@ static int remove_one(struct place *place, const struct trial *trial, char **not
 
 	if (!error && kind == STATE_ABSENT)
 		return 1;
-	/* One that told its result before it saved is removed when it is sealed. */
-	if (!error && kind != STATE_SEALED)
+	if (!error && (kind == STATE_PENDING || kind == STATE_DAMAGED))
 		return 0;
+	/* A removal that was broken off has left it failed, or open with nobody who writes. */
 	if (!error)
 		error = place_call(place, SEALFS_CALL_REMOVE, trial->id, NULL, NULL, &why);
 	if (!error || error == -ENOENT)
 		return 1;
+	/* One that told its result before it saved is removed when it is sealed. */
+	if (error == -EBUSY)
+		return 0;
 	free(*note);
 	if (asprintf(note, "cannot remove '%s': %s", trial->id, why ? why : strerror(-error)) < 0)
 		*note = NULL;
