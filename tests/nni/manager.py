@@ -20,6 +20,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "mount"))
 
 from harness import PATIENCE, PYTHON, TOP, tools  # noqa: E402
 
+# NNI itself instead of the stand-in (tests/nni/sdk), if somebody has it: what PYTHONPATH needs for it. It speaks one of the two forms.
+REAL = os.environ.get("SEALFS_TEST_NNI", "")
+
 RUN_SH = """#!/bin/bash
 cd {directory}
 eval {command} >stdout 2>stderr
@@ -60,8 +63,12 @@ class Job:
             return file.read()
         return ""
 
+    def said(self):
+        """What it printed: NNI's own SDK writes that to a log of its own."""
+        return self.file("stdout") + self.file("trial.log")
+
     def __str__(self):
-        return "trial %s (%s) %s\n%s%s" % (self.id, self.state, self.parameters, self.file("stdout"), self.file("stderr"))
+        return "trial %s (%s) %s\n%s%s" % (self.id, self.state, self.parameters, self.said(), self.file("stderr"))
 
 
 class Manager:
@@ -71,6 +78,7 @@ class Manager:
         self.test, self.machines, self.wrapper = test, machines, wrapper
         self.command, self.env = command, env or {}
         self.place = published()
+        self.sdk = REAL or os.path.join(self.place, "sdk")
         self.jobs, self.initialized, self.none_left = [], False, False
         self.top = test.make_dir("experiment-%d" % len(test.logs), 0o755, test.uid)
         self.select = selectors.DefaultSelector()
@@ -79,6 +87,8 @@ class Manager:
         self.asked = 0
         self.automatic = False
         self.failure = None
+        if REAL:
+            websocket = not os.path.exists(os.path.join(REAL.split(":")[0], "nni/runtime/protocol.py"))
         self.start_dispatcher({"tuner": dict(tuner, codeDirectory=self.place)}, websocket)
         self.send("IN", json.dumps(search_space or {}))
         self.until(lambda: self.initialized, "the tuner's initialisation")
@@ -86,19 +96,22 @@ class Manager:
     # -- the dispatcher
 
     def environment(self, **more):
-        return {"PATH": tools() + ":/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": os.path.join(self.place, "sdk") + ":" + self.place, **self.env, **more}
+        return {"PATH": tools() + ":/usr/local/bin:/usr/bin:/bin", "HOME": self.top, "PYTHONPATH": self.sdk + ":" + self.place, **self.env, **more}
 
     def start_dispatcher(self, config, websocket):
         self.bridge = None
         into, self.out = os.pipe()
         self.incoming, outof = os.pipe()
+        env = {"SDK_PROCESS": "dispatcher", "NNI_MODE": "create", "NNI_CHECKPOINT_DIRECTORY": self.top, "NNI_LOG_DIRECTORY": self.top,
+               "NNI_LOG_LEVEL": "info", "NNI_INCLUDE_INTERMEDIATE_RESULTS": "false"}
         if websocket:
             self.bridge = Bridge(into, outof)
-            argv, env, fds = [], {"NNI_TUNER_COMMAND_CHANNEL": self.bridge.url}, []
+            argv, fds = [], []
+            env["NNI_TUNER_COMMAND_CHANNEL"] = self.bridge.url
         else:
             fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 20) for fd in (into, outof)]
             place = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
-            argv, env = [PYTHON, "-c", place] + ["%d" % fd for fd in fds], {}
+            argv = [PYTHON, "-c", place] + ["%d" % fd for fd in fds]
             os.close(into)
             os.close(outof)
         parameters = base64.b64encode(json.dumps(config).encode()).decode()

@@ -27,7 +27,7 @@ class Pbt(SealfsTest):
         for job in manager.jobs:
             self.assertEqual(job.state, "SUCCEEDED", job)
             generation = int(os.path.basename(job.parameters["save_checkpoint_dir"]))
-            began.setdefault(generation, []).append(re.search("began with (.*)", job.file("stdout")).group(1))
+            began.setdefault(generation, []).append(re.search("began with (.*)", job.said()).group(1))
         self.assertEqual({generation: len(several) for generation, several in began.items()}, dict.fromkeys(range(GENERATIONS), POPULATION))
         return began
 

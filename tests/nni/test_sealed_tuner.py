@@ -235,7 +235,54 @@ class Sealed_tuner(SealfsTest):
     def test_unknown_tuner_is_named(self):
         out = self.run_program([PYTHON, "-c", "from sealed_tuner import SealedTuner; SealedTuner('PTB')"],
                                env={"PYTHONPATH": published() + ":" + published() + "/sdk"})
-        self.assertIn("NNI has no tuner 'PTB'; it has PBTTuner", out.err)
+        self.assertIn("NNI has no tuner 'PTB'; it has PBT, PBTTuner", out.err)
+
+    def test_tuner_by_its_name_in_all_that_nni_was(self):
+        """The stand-in describes its tuners as 2.6 and newer do. A list of names is what 1.8 to 2.5 have, in two places; before there were tables."""
+        code = """
+        import sys, types
+        sys.path.insert(0, place)
+        import sealfs_nni
+
+        class Made:
+            def __init__(self, **arguments):
+                self.arguments = arguments
+            generate_multiple_parameters = None
+
+        def install(name, **content):
+            sys.modules[name] = types.ModuleType(name)
+            sys.modules[name].__dict__.update(content)
+
+        def made(name):
+            return sealfs_nni.create_tuner(name, {"size": 8}).arguments
+
+        listed = dict(get_all_builtin_names=lambda kind: {"tuners": ["TPE", "PBTTuner"], "assessors": ["Medianstop"]}[kind],
+                      create_builtin_class_instance=lambda name, arguments, kind: Made(name=name, kind=kind, **arguments))
+        described = dict(get_all_algo_meta=lambda: [types.SimpleNamespace(name="TPE", algo_type="tuner"),
+                                                    types.SimpleNamespace(name="PBT", alias="PBTTuner", algo_type="tuner"),
+                                                    types.SimpleNamespace(name="Medianstop", algo_type="assessor")],
+                         create_builtin_class_instance=listed["create_builtin_class_instance"])
+        sys.modules["nni.package_utils"] = sys.modules["nni.tools.package_utils"] = None
+        install("ours", Made=Made)
+        install("nni.constants", ModuleName={"TPE": "ours"}, ClassName={"TPE": "Made"}, ClassArgs={"TPE": {"algorithm_name": "tpe"}})
+        seen = [made("TPE")]
+        install("nni.package_utils", **listed)
+        seen.append(made("PBT"))
+        install("nni.tools.package_utils", **listed)
+        seen.append(made("PBT"))
+        install("nni.tools.package_utils", **described)
+        seen += [made("PBT"), made("PBTTuner"), made("pbt"), made("TPE")]
+        try:
+            made("Medianstop")
+        except ValueError as problem:
+            seen.append(str(problem))
+        """
+        agent = self.agent("tuner")
+        agent(code, place=published())
+        by_name = [{"name": name, "kind": "tuners", "size": 8} for name in ("PBTTuner", "PBTTuner", "PBT", "PBTTuner", "PBT", "TPE")]
+        *seen, refused = agent("seen")
+        self.assertEqual(seen, [{"algorithm_name": "tpe", "size": 8}] + by_name)
+        self.assertIn("NNI has no tuner 'Medianstop'; it has PBT, PBTTuner, TPE", refused)
 
 
 if __name__ == "__main__":

@@ -56,10 +56,11 @@ def create_tuner(name, arguments):
 
 def _create_builtin(name, arguments):
     names, create = _registry()
+    known = {known.lower(): known for known in names}  # NNI 2.6 and newer do not look at the case
     spellings = [name, name + "Tuner", name[:-len("Tuner")] if name.endswith("Tuner") else name]
     for spelling in spellings:
-        if spelling in names:
-            return create(spelling, arguments)
+        if spelling.lower() in known:
+            return create(known[spelling.lower()], arguments)
     raise ValueError("NNI has no tuner '%s'; it has %s; one of your own is named 'module.Class'" % (name, ", ".join(sorted(names))))
 
 
@@ -70,7 +71,7 @@ def _registry():
             registry = importlib.import_module(package)
         except ImportError:
             continue
-        return registry.get_all_builtin_names("tuners"), lambda name, arguments: registry.create_builtin_class_instance(name, arguments, "tuners")
+        return _names(registry), lambda name, arguments: registry.create_builtin_class_instance(name, arguments, "tuners")
     try:
         constants = importlib.import_module("nni.constants")
     except ImportError:
@@ -80,6 +81,14 @@ def _registry():
         given = getattr(constants, "ClassArgs", {}).get(name, {})
         return getattr(importlib.import_module(constants.ModuleName[name]), constants.ClassName[name])(**{**given, **arguments})
     return list(constants.ModuleName), create
+
+
+def _names(registry):
+    """From 2.6 on there are descriptions, and from 2.8 on some of them have a second name; before there was a list."""
+    if not hasattr(registry, "get_all_algo_meta"):
+        return registry.get_all_builtin_names("tuners")
+    tuners = [meta for meta in registry.get_all_algo_meta() if meta.algo_type == "tuner"]
+    return [name for meta in tuners for name in (meta.name, getattr(meta, "alias", None)) if name]
 
 
 def scalar(value):
