@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "senders.h"
+
 #define WORKERS 64 /* a hard NFS mount can hold some of them */
 #define SPARES 10  /* that have nothing to do are kept, … */
 #define SPARES_AT_REST 2 /* … and so many where there has been nothing to do for a while */
@@ -22,7 +24,6 @@
 #define TICK_NS 1000000
 #define QUIET_TICKS 20 /* after which the watch sleeps */
 #define QUEUED_NS 3000 /* a request that was there before the thread asked for it comes within this time */
-#define QUEUED_IN_A_ROW 4 /* so many of them: they come faster than one thread carries them out */
 
 struct workers;
 
@@ -273,11 +274,19 @@ ENDS_ANYWHERE static int receive(struct worker *worker)
 	return result;
 }
 
+/* A thread's number; 0: nobody waits for the answer. */
+static uint32_t sender_of(const struct fuse_buf *request)
+{
+	const struct fuse_in_header *header = request->mem;
+
+	return request->flags & FUSE_BUF_IS_FD || request->size < sizeof(*header) ? 0 : header->pid;
+}
+
 /* Takes requests, as the one who waits for them, until somebody else does. false: the session has ended. */
 ENDS_ANYWHERE static bool serve(struct worker *worker)
 {
 	struct workers *workers = worker->workers;
-	unsigned int in_a_row = 0;
+	struct senders senders = {.last = 0};
 	int nobody;
 
 	do {
@@ -288,13 +297,11 @@ ENDS_ANYWHERE static bool serve(struct worker *worker)
 			end_session(workers, result == -EINTR ? 0 : result);
 			return false;
 		}
-		in_a_row = now_ns() - asked < QUEUED_NS ? in_a_row + 1 : 0;
+		bool many = senders_are_many(&senders, sender_of(&worker->buffer), now_ns() - asked < QUEUED_NS);
 		atomic_fetch_add(&workers->taken, 1);
 		rouse_watch(workers);
-		if (workers->always || in_a_row >= QUEUED_IN_A_ROW || !is_short(&worker->buffer)) {
+		if (workers->always || many || !is_short(&worker->buffer))
 			hand_over(workers);
-			in_a_row = 0;
-		}
 		fuse_session_process_buf(workers->session, &worker->buffer);
 		give_back_forgotten(&worker->buffer);
 		nobody = 0;

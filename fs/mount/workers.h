@@ -5,7 +5,7 @@
  * on each request, more than most of them do, and the next request then runs on a processor that knows nothing of the last one. Somebody else takes the wait over
  *
  *     before a request that is long by its kind, or any at all if `always` (on a network file system each can hold its thread),
- *     while requests come faster than they are carried out,
+ *     while several threads send requests faster than they are carried out (senders.h),
  *     as soon as a request has held its thread for a tick of the watch's clock, whatever the reason.
  *
  * So no request waits behind another for more than two ticks, as long as there are threads. The watch ticks only while requests come.
