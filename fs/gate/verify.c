@@ -222,6 +222,19 @@ out:
 	return result;
 }
 
+int gate_check_content(struct gate *gate, const struct gate_sealed *sealed, size_t index, const void *data, size_t size)
+{
+	const struct manifest_entry *entry = &sealed->manifest.entries[index];
+	struct digest digest;
+
+	if (gate->options.verify == GATE_VERIFY_OFF)
+		return 0;
+	int error = size == entry->size ? digest_buffer(data, size, &digest) : -EBADMSG;
+	if (!error && !digest_equal(&digest, &entry->digest))
+		error = -EBADMSG;
+	return error == -EBADMSG ? contradicted(gate, sealed, index, "its content differs") : error;
+}
+
 void gate_interrupt(struct gate *gate, const void *key)
 {
 	if (waiters_interrupt(gate->waiters, key))

@@ -87,6 +87,15 @@ struct manifest_entry *sealed_entry(struct gate_sealed *sealed, const char *path
 	return manifest_find(&sealed->manifest, *path ? path : ".");
 }
 
+struct manifest_entry *sealed_entry_of(struct gate_sealed *sealed, const struct node *node, const char *path)
+{
+	struct manifest_entry *known = NULL;
+
+	if (node->key.entry && node->key.entry <= sealed->manifest.count)
+		known = &sealed->manifest.entries[node->key.entry - 1];
+	return known && !strcmp(known->path, *path ? path : ".") ? known : sealed_entry(sealed, path);
+}
+
 static mode_t entry_type(const struct manifest_entry *entry)
 {
 	return entry->type == MANIFEST_DIR ? S_IFDIR : entry->type == MANIFEST_SYMLINK ? S_IFLNK : S_IFREG;

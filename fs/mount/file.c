@@ -23,6 +23,7 @@ static void open_for_writing(fuse_req_t req, struct node *node, int flags)
 	struct mount *mount = mount_of(req);
 	struct gate_caller caller = caller_of(req);
 	struct admission admission;
+	struct stat attributes;
 	struct handle *handle = NULL;
 	uint32_t open_flags = 0;
 	int32_t backing_id = 0;
@@ -38,7 +39,7 @@ static void open_for_writing(fuse_req_t req, struct node *node, int flags)
 		if (!error && admission.home.checkpoint && !admission.live)
 			gate_write_opened(mount->gate, admission.home.checkpoint, caller.tid, (flags & O_ACCMODE) == O_RDWR, &handle->writing);
 		if (!error) {
-			handle->fd = open_node(req, node, flags);
+			handle->fd = open_node(req, node, flags, &attributes);
 			error = handle->fd < 0 ? handle->fd : 0;
 		}
 		if (!error)
@@ -81,40 +82,28 @@ static int attach_reader(struct mount *mount, struct handle *handle, struct gate
 	return 0;
 }
 
-/*
- * May the kernel keep what it has of the content? What was read after the file was changed behind the mount, by who had it open, must not outlive that it was put
- * right again.
- */
-static bool cache_is_of(struct mount *mount, struct node *node, const struct stat *attributes)
-{
-	pthread_mutex_lock(&mount->nodes.io_lock);
-	bool same = node->cached_of.tv_sec == attributes->st_ctim.tv_sec && node->cached_of.tv_nsec == attributes->st_ctim.tv_nsec;
-	node->cached_of = attributes->st_ctim;
-	pthread_mutex_unlock(&mount->nodes.io_lock);
-	return same;
-}
-
 static void verified(struct parked *parked, int result);
 
-/* Asks whether the content is what was sealed; answers the request, at once or when the content has been read. Takes handle and sealed. */
-static void verify_and_finish(fuse_req_t req, struct mount *mount, struct handle *handle, struct gate_sealed *sealed, size_t index)
+/* Asks whether the content is what was sealed; answers the request, at once or when the content has been read. Takes handle and sealed; the attributes are fresh. */
+static void verify_and_finish(fuse_req_t req, struct mount *mount, struct handle *handle, struct gate_sealed *sealed, size_t index,
+			      struct stat *attributes)
 {
+	const struct manifest_entry *entry = &sealed->manifest.entries[index];
 	struct gate_caller caller = caller_of(req);
-	struct stat attributes;
 	struct parked *parked = NULL;
+	int error = 0;
 
-	int error = fstat(handle->fd, &attributes) ? -errno : 0;
 	/* an NFS client may not have asked for them now */
-	if (!error && !sealed_looks_like(&sealed->manifest.entries[index], &attributes)) {
+	if (!sealed_looks_like(entry, attributes)) {
 		store_refresh(gate_store(mount->gate), handle->fd);
-		error = fstat(handle->fd, &attributes) ? -errno : 0;
+		error = fstat(handle->fd, attributes) ? -errno : 0;
 	}
 	if (!error)
-		error = sealed_matches(mount, sealed, &sealed->manifest.entries[index], &attributes);
+		error = sealed_matches(mount, sealed, entry, attributes);
 	if (!error)
-		error = attach_reader(mount, handle, sealed, index, &attributes);
+		error = attach_reader(mount, handle, sealed, index, attributes);
 	if (error == -EAGAIN)
-		error = gate_verify(mount->gate, sealed, index, handle->fd, &attributes, &caller, NULL, NULL);
+		error = gate_verify(mount->gate, sealed, index, handle->fd, attributes, &caller, NULL, NULL);
 	if (error == -EAGAIN) {
 		parked = parked_new(req, handle->node, verified);
 		error = parked ? -EAGAIN : -ENOMEM;
@@ -124,20 +113,20 @@ static void verify_and_finish(fuse_req_t req, struct mount *mount, struct handle
 		parked->sealed = gate_sealed_ref(sealed);
 		parked->index = index;
 		parked_arm(parked);
-		error = gate_verify(mount->gate, sealed, index, handle->fd, &attributes, &caller, &parked->waiter, parked_interrupted);
+		error = gate_verify(mount->gate, sealed, index, handle->fd, attributes, &caller, &parked->waiter, parked_interrupted);
 		if (error == 1) {
 			gate_sealed_put(sealed);
 			return;
 		}
 		parked_free(parked);
 	}
+	bool keep_cache = !error && io_keep_sealed(mount, handle, sealed, index, attributes);
 	gate_sealed_put(sealed);
 	if (error) {
 		handle_free(mount, handle);
 		reply_status(req, error);
 	} else {
-		/* the pages of a node from before the seal may be of a state from before it */
-		finish_reading(req, mount, handle, handle->node->key.entry && cache_is_of(mount, handle->node, &attributes));
+		finish_reading(req, mount, handle, keep_cache);
 	}
 }
 
@@ -148,11 +137,14 @@ static void verified(struct parked *parked, int result)
 	struct gate_sealed *sealed = parked->sealed;
 	fuse_req_t req = parked->req;
 	size_t index = parked->index;
+	struct stat attributes;
 
 	parked->sealed = NULL;
 	parked_free(parked);
+	if (!result && fstat(handle->fd, &attributes))
+		result = -errno;
 	if (!result) {
-		verify_and_finish(req, mount, handle, sealed, index);
+		verify_and_finish(req, mount, handle, sealed, index, &attributes);
 		return;
 	}
 	gate_sealed_put(sealed);
@@ -161,14 +153,14 @@ static void verified(struct parked *parked, int result)
 }
 
 /* An open of a sealed file: which manifest entry? Takes the view's reference on success. */
-static int sealed_index(struct admission *admission, struct gate_sealed **sealed, size_t *index)
+static int sealed_index(const struct node *node, struct admission *admission, struct gate_sealed **sealed, size_t *index)
 {
 	*sealed = NULL;
 	if (admission->view.answer != GATE_SEALED || admission->live)
 		return 0;
 	if (admission->home.ambiguous)
 		return -ESTALE; /* which of its names was opened, and so what it must be, only another look at the name can tell */
-	struct manifest_entry *entry = sealed_entry(admission->view.sealed, admission->home.path);
+	struct manifest_entry *entry = sealed_entry_of(admission->view.sealed, node, admission->home.path);
 	if (!entry)
 		return -ENOENT;
 	if (entry->type != MANIFEST_FILE)
@@ -184,6 +176,7 @@ static void open_for_reading(fuse_req_t req, struct node *node, int flags)
 	struct mount *mount = mount_of(req);
 	struct gate_caller caller = caller_of(req);
 	struct admission admission;
+	struct stat attributes;
 	struct gate_sealed *sealed = NULL;
 	struct handle *handle = NULL;
 	size_t index = 0;
@@ -194,7 +187,7 @@ static void open_for_reading(fuse_req_t req, struct node *node, int flags)
 		error = admit_reader(req, node, GATE_READ, !(flags & O_NONBLOCK), &admission);
 		if (!error && node->promise)
 			error = -ESTALE;
-		int fd = error ? -1 : open_node(req, node, flags);
+		int fd = error ? -1 : open_node(req, node, flags, &attributes);
 		if (!error && fd < 0)
 			error = fd;
 		if (!error && !(handle = handle_new(mount, node, fd))) {
@@ -202,7 +195,7 @@ static void open_for_reading(fuse_req_t req, struct node *node, int flags)
 			error = -ENOMEM;
 		}
 		if (!error)
-			error = sealed_index(&admission, &sealed, &index);
+			error = sealed_index(node, &admission, &sealed, &index);
 		admission_end(&admission);
 	}
 	if (error == 1)
@@ -213,7 +206,7 @@ static void open_for_reading(fuse_req_t req, struct node *node, int flags)
 		reply_status(req, error);
 	} else if (sealed) {
 		gate_opened_sealed(mount->gate, sealed, &caller);
-		verify_and_finish(req, mount, handle, sealed, index);
+		verify_and_finish(req, mount, handle, sealed, index, &attributes);
 	} else {
 		finish_reading(req, mount, handle, false);
 	}
@@ -229,62 +222,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		open_for_reading(req, node, fi->flags);
 }
 
-/* ---- content, where the kernel does not pass it through ---- */
-
-/* Whole blocks around what is asked for, checked before any of it is given away. */
-static int read_checked(struct mount *mount, struct handle *handle, off_t offset, uint8_t *blocks, size_t span)
-{
-	const struct manifest_entry *entry = &handle->sealed->manifest.entries[handle->index];
-	uint64_t start = (uint64_t)offset / DIGEST_BLOCK_SIZE * DIGEST_BLOCK_SIZE, bad = 0;
-	uint64_t left = entry->size - start;
-	size_t expected = left < span ? (size_t)left : span;
-	enum tree_fault fault = TREE_FAULT_DATA;
-
-	ssize_t got = store_pread(gate_store(mount->gate), handle->fd, blocks, expected, (off_t)start);
-	if (got < 0)
-		return (int)got;
-	int error = (size_t)got < expected ? -EBADMSG
-					   : tree_check(handle->reader, start / DIGEST_BLOCK_SIZE, blocks, expected, &bad, &fault);
-	if (error == -EBADMSG)
-		error = gate_read_fault(mount->gate, handle->sealed, handle->index, bad, fault);
-	/* what was opened once is what was sealed then, whatever became of the name */
-	return error == -ESTALE ? -EBADMSG : error;
-}
-
-static void op_read_checked(fuse_req_t req, struct handle *handle, size_t size, off_t off)
-{
-	uint64_t file_size = handle->sealed->manifest.entries[handle->index].size;
-	size_t skip = (size_t)off % DIGEST_BLOCK_SIZE;
-
-	if ((uint64_t)off >= file_size) {
-		fuse_reply_buf(req, NULL, 0);
-		return;
-	}
-	size = file_size - (uint64_t)off < size ? (size_t)(file_size - (uint64_t)off) : size;
-	size_t span = (skip + size + DIGEST_BLOCK_SIZE - 1) / DIGEST_BLOCK_SIZE * DIGEST_BLOCK_SIZE;
-	uint8_t *blocks = malloc(span);
-	int error = blocks ? read_checked(mount_of(req), handle, off, blocks, span) : -ENOMEM;
-	if (error)
-		reply_status(req, error);
-	else
-		fuse_reply_buf(req, (const char *)blocks + skip, size);
-	free(blocks);
-}
-
-void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
-{
-	struct fuse_bufvec buffer = FUSE_BUFVEC_INIT(size);
-	struct handle *handle = handle_of(fi);
-
-	if (handle->reader) {
-		op_read_checked(req, handle, size, off);
-		return;
-	}
-	buffer.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	buffer.buf[0].fd = handle->fd;
-	buffer.buf[0].pos = off;
-	fuse_reply_data(req, &buffer, FUSE_BUF_SPLICE_MOVE);
-}
+/* ---- what is written, and closing ---- */
 
 /*
  * The error that a network file system reports late is the writer's to see; but he may not look, and it is reported once: whoever opens the file to seal it

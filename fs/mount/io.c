@@ -71,6 +71,11 @@ void handles_free_all(struct mount *mount)
 		handle_free(mount, mount->handles);
 }
 
+static bool is_writable(const struct handle *handle)
+{
+	return handle->writing.checkpoint || (fcntl(handle->fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+}
+
 /* A backing id of the kernel's for the handle's file. Under io_lock. */
 static bool backing_open(struct mount *mount, struct node *node, int fd)
 {
@@ -88,6 +93,32 @@ static bool backing_open(struct mount *mount, struct node *node, int fd)
 	return false;
 }
 
+/*
+ * May the kernel keep what it has of the content? What was read after the file was changed behind the mount, by who had it open, must not outlive that it was put
+ * right again.
+ */
+static bool cache_is_of(struct mount *mount, struct node *node, const struct stat *attributes)
+{
+	pthread_mutex_lock(&mount->nodes.io_lock);
+	bool same = node->cached_of.tv_sec == attributes->st_ctim.tv_sec && node->cached_of.tv_nsec == attributes->st_ctim.tv_nsec;
+	node->cached_of = attributes->st_ctim;
+	pthread_mutex_unlock(&mount->nodes.io_lock);
+	return same;
+}
+
+bool io_keep_sealed(struct mount *mount, struct handle *handle, struct gate_sealed *sealed, size_t index, const struct stat *attributes)
+{
+	/* the pages of a node from before the seal may be of a state from before it */
+	if (!handle->node->key.entry)
+		return false;
+	handle->kept = !handle->reader && attributes->st_size <= IO_KEPT_SIZE;
+	if (handle->kept) {
+		handle->sealed = gate_sealed_ref(sealed);
+		handle->index = index;
+	}
+	return cache_is_of(mount, handle->node, attributes);
+}
+
 void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint32_t *open_flags, int32_t *backing_id)
 {
 	struct node *node = handle->node;
@@ -99,7 +130,7 @@ void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint
 	/* all that have an inode open must be of one kind, so the first decides */
 	pthread_mutex_lock(&mount->nodes.io_lock);
 	if (node->io_count++ == 0) {
-		bool through = mount->passthrough && !handle->reader && backing_open(mount, node, handle->fd);
+		bool through = mount->passthrough && !handle->reader && !handle->kept && backing_open(mount, node, handle->fd);
 		node->io = through ? NODE_IO_PASSTHROUGH : NODE_IO_DAEMON;
 	}
 	handle->passthrough = node->io == NODE_IO_PASSTHROUGH;
@@ -107,8 +138,7 @@ void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint
 	pthread_mutex_unlock(&mount->nodes.io_lock);
 
 	*open_flags = handle->passthrough ? KERNEL_FOPEN_PASSTHROUGH : keep_cache ? KERNEL_FOPEN_KEEP_CACHE : 0;
-	bool writable = handle->writing.checkpoint || (fcntl(handle->fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
-	if (!mount->remote || !writable)
+	if (!mount->remote || !is_writable(handle))
 		*open_flags |= KERNEL_FOPEN_NOFLUSH;
 }
 

@@ -48,9 +48,10 @@ struct handle {
 	struct node *node;	    /* a reference */
 	int fd;
 	bool passthrough;
+	bool kept; /* sealed and small: the kernel keeps the content instead of having it passed through (io_keep_sealed) */
 	atomic_int flock_fd; /* what flock() is done on, once somebody has; or -1 */
 	struct gate_write_handle writing;
-	/* a sealed file whose blocks are checked as they are read; its checkpoint is `sealed` */
+	/* a sealed file whose blocks are checked as they are read, or that is kept; its checkpoint is `sealed` */
 	struct tree_reader *reader;
 	size_t index;
 	/* directories */
@@ -127,6 +128,8 @@ int name_hidden(struct mount *mount, struct node *parent, const char *name);
 
 /* The manifest entry of a path below the checkpoint ("" for itself); NULL if it is not sealed. */
 struct manifest_entry *sealed_entry(struct gate_sealed *sealed, const char *path);
+/* The same of a node, whose place in the manifest is mostly known. */
+struct manifest_entry *sealed_entry_of(struct gate_sealed *sealed, const struct node *node, const char *path);
 /* `path` of the checkpoint contradicts its seal, as far as is known. -EBADMSG, logged with `what`; or -ESTALE: it is not sealed so any more, and the path must be
  * walked again. */
 int sealed_contradicted(struct mount *mount, const struct gate_sealed *sealed, const char *path, const char *what);
@@ -203,8 +206,8 @@ bool parked_interrupted(const void *key);
 int admit_reader(fuse_req_t req, struct node *node, enum gate_want want, bool may_wait, struct admission *admission);
 
 /* ---- open.c ---- */
-/* Opens the node's own file, never another that took its name meanwhile: that is -ESTALE, and the kernel walks the path again. A descriptor or -errno; -EINTR. */
-int open_node(fuse_req_t req, struct node *node, int flags);
+/* Opens the node's own file, never another that took its name meanwhile: that is -ESTALE, and the kernel walks the path again. A descriptor, and its attributes; or -errno; -EINTR. */
+int open_node(fuse_req_t req, struct node *node, int flags, struct stat *attributes);
 /* Opens the file of that name for the request, or makes it. -ESTALE: something that is no file has come under the name since it was looked up. */
 int open_or_make(fuse_req_t req, struct node *parent, const char *name, int flags, mode_t mode);
 
@@ -214,6 +217,14 @@ struct handle *handle_new(struct mount *mount, struct node *node, int fd);
 void handle_free(struct mount *mount, struct handle *handle);
 /* Of a session that is over: what processes still had open. */
 void handles_free_all(struct mount *mount);
+/*
+ * Bytes of a sealed file that the kernel reads by way of the daemon, once, and keeps: a request more at first than to pass it through takes, and at each further
+ * open two ioctls less. That pays from the second open on for 4 KiB, from the third for 8, from the fifth for 16; and what is kept lies in memory twice.
+ */
+#define IO_KEPT_SIZE 8192
+/* Before io_attach(), of a sealed file that was found good while it had these attributes: decides whether it is small enough for that. May the kernel keep what it
+ * has of the content? */
+bool io_keep_sealed(struct mount *mount, struct handle *handle, struct gate_sealed *sealed, size_t index, const struct stat *attributes);
 /* Decides how the kernel reads and writes; fills flags and backing id. */
 void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint32_t *open_flags, int32_t *backing_id);
 void io_detach(struct mount *mount, struct handle *handle);

@@ -42,7 +42,7 @@ static int cut(int fd, int flags)
 }
 
 /* Of one that was unlinked, but is open somewhere: by way of that descriptor. */
-static int open_unlinked(struct mount *mount, const struct node *node, int flags)
+static int open_unlinked(struct mount *mount, const struct node *node, int flags, struct stat *attributes)
 {
 	char path[64];
 
@@ -51,6 +51,10 @@ static int open_unlinked(struct mount *mount, const struct node *node, int flags
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	fd = fd < 0 ? -1 : open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	pthread_mutex_unlock(&mount->nodes.lock);
+	if (fd >= 0 && fstat(fd, attributes)) {
+		close(fd);
+		fd = -1;
+	}
 	return fd < 0 ? -ESTALE : fd;
 }
 
@@ -60,24 +64,23 @@ static int left_to_the_kernel(int error)
 	return error == -ELOOP || error == -ENXIO ? -ESTALE : error;
 }
 
-int open_node(fuse_req_t req, struct node *node, int flags)
+int open_node(fuse_req_t req, struct node *node, int flags, struct stat *attributes)
 {
 	struct mount *mount = mount_of(req);
 	struct place place;
-	struct stat attributes;
 
 	flags &= ~(O_CREAT | O_EXCL | O_DIRECT);
 	int error = node_place(&mount->nodes, node, &place);
 	if (error)
-		return open_unlinked(mount, node, flags);
+		return open_unlinked(mount, node, flags, attributes);
 	/* what is not the node's file must not be truncated */
 	int fd = open_patiently(req, place.directory, place.name, (flags & ~O_TRUNC) | O_NOFOLLOW, 0);
 	place_put(&place);
 	if (fd < 0)
 		return fd == -ENOENT ? -ESTALE : left_to_the_kernel(fd);
-	if (fstat(fd, &attributes))
+	if (fstat(fd, attributes))
 		error = -errno;
-	else if (attributes.st_ino != node->key.inode || attributes.st_dev != node->key.device)
+	else if (attributes->st_ino != node->key.inode || attributes->st_dev != node->key.device)
 		error = -ESTALE;
 	else if (flags & O_TRUNC)
 		error = cut(fd, flags);

@@ -23,6 +23,7 @@
 #define REST_NS 500000000
 #define TICK_NS 1000000
 #define QUIET_TICKS 20 /* after which the watch sleeps */
+#define SHORT_READ 8192 /* bytes: those of a small sealed file, which was read a moment ago to be verified */
 #define QUEUED_NS 3000 /* a request that was there before the thread asked for it comes within this time */
 
 struct workers;
@@ -205,6 +206,7 @@ static bool be_spare(struct worker *worker)
 static bool is_short(const struct fuse_buf *request)
 {
 	const struct fuse_in_header *header = request->mem;
+	const struct fuse_read_in *read = (const void *)(header + 1);
 
 	if (request->flags & FUSE_BUF_IS_FD || request->size < sizeof(*header))
 		return false;
@@ -223,6 +225,8 @@ static bool is_short(const struct fuse_buf *request)
 	case FUSE_RELEASEDIR:
 	case FUSE_UNLINK:
 		return true;
+	case FUSE_READ:
+		return request->size >= sizeof(*header) + sizeof(*read) && read->size <= SHORT_READ;
 	default:
 		return false;
 	}

@@ -184,6 +184,9 @@ void gate_vacated(struct gate_checkpoint *checkpoint);
 int gate_verify(struct gate *gate, struct gate_sealed *sealed, size_t index, int fd, const struct stat *attributes, const struct gate_caller *caller,
 		struct waiter *waiter, bool (*interrupted)(const void *key));
 
+/* The same of a file whose whole content was just read into memory; nothing is remembered. 0, -EBADMSG (logged), or -ESTALE: it is not sealed so any more. */
+int gate_check_content(struct gate *gate, const struct gate_sealed *sealed, size_t index, const void *data, size_t size);
+
 /*
  * With GATE_VERIFY_READ, to check each block of an open file as it is read (tree.h; the caller's, to be freed before `sealed` is put). -EAGAIN: there is no good tree of it, so it must be
  * verified as a whole first (gate_verify), which makes one. -EBADMSG: its size is not what was sealed.

@@ -189,6 +189,33 @@ class Content(Tampering):
             flip(self.checkpoint + "/a", at)
             self.assertIsNone(self.reader.error("assert open(d + '/a', 'rb').read() == data", d=self.point + "/parent", data=DATA), at)
 
+    def test_small_file_that_is_changed_while_it_is_open_gives_what_was_sealed_or_an_error(self):
+        small = {"one": pattern(4096, 1), "two": pattern(8192, 2), "odd": pattern(5000, 3)}
+        self.mount()
+        self.agent("small")("""
+            os.mkdir(d)
+            for name, data in files.items():
+                open(d + '/' + name, 'wb').write(data)
+            """, d=self.point + "/small", files=small)
+        self.ctl("seal", self.point + "/small", trial="small")
+        holder, reader = self.agent("holder"), self.agent("reader")
+        for name, data in small.items():
+            path, file = self.point + "/small/" + name, self.export + "/small/" + name
+            holder("file = open(p, 'rb', buffering=0); other = open(p, 'rb', buffering=0)", p=path)
+            self.assertEqual(holder("file.read()"), data)
+            flip(file, -1)
+            # what the kernel has of it is what was sealed
+            self.assertEqual(holder("other.read()"), data)
+            self.assertEqual(reader.error("open(p, 'rb')", p=path), "EBADMSG")
+            flip(file, -1)
+            holder("file.close(); other.close(); file = open(p, 'rb', buffering=0)", p=path)
+            flip(file, 0)
+            # what the kernel has to ask for is checked once more
+            self.assertEqual(holder.error("file.read()"), "EBADMSG")
+            flip(file, 0)
+            self.assertEqual(holder("file.read()"), data)
+            holder("file.close()")
+
     def test_file_that_was_added_is_not_visible(self):
         self.prepare()
         self.mount()
