@@ -79,8 +79,11 @@ $(FUZZ_BIN): $(BUILD)/%: $(BUILD)/%.o $(FUZZ_MAIN) $(BUILD)/libsealtuner.a $(BUI
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-# objects are built anew when the flags change
+# objects are built anew when the flags change; what they need is asked for before the first
+NEEDED := a C compiler (CC=$(CC)), pkg-config, libfuse 3.14 or newer, OpenSSL, jansson and uthash, with their headers
 $(BUILD)/flags: FORCE
+	@printf '#include <uthash.h>\n' | $(CC) $(CFLAGS) -E - >/dev/null && pkg-config --print-errors 'fuse3 >= 3.14' libcrypto jansson || \
+		{ echo "make: needed are $(NEEDED); on Debian 'tests/install-deps build' installs them, as root" >&2; exit 1; }
 	@mkdir -p $(BUILD); printf '%s\n' '$(CC) $(subst ','\'',$(ALL_CFLAGS))' | cmp -s - $@ || printf '%s\n' '$(CC) $(subst ','\'',$(ALL_CFLAGS))' >$@
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
