@@ -205,19 +205,31 @@ static void given_back(const struct node *node)
 	pthread_mutex_unlock(&waits.lock);
 }
 
-/* Where the kernel keeps the handle's file: another one of the same kind: some file systems lock exclusively only what may be written. */
-static int lock_descriptor(struct handle *handle)
+/* Another open file of the same kind: some file systems lock exclusively only what may be written. A server may take root for nobody, and the user for himself. */
+static int open_another(fuse_req_t req, int fd)
 {
+	int flags = (fcntl(fd, F_GETFL) & O_ACCMODE) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	char path[64];
 
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	int another = open(path, flags);
+	if (another < 0 && errno == EACCES) {
+		AS_CALLER(req);
+		another = open(path, flags);
+		return another < 0 ? -errno : another;
+	}
+	return another < 0 ? -errno : another;
+}
+
+/* Where the kernel keeps the handle's file it is another one. */
+static int lock_descriptor(fuse_req_t req, struct handle *handle)
+{
 	pthread_mutex_lock(&handle->lock);
 	if (handle->flock_fd < 0 && !handle->passthrough)
 		handle->flock_fd = handle->fd;
-	if (handle->flock_fd < 0) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", handle->fd);
-		handle->flock_fd = open(path, (fcntl(handle->fd, F_GETFL) & O_ACCMODE) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	}
-	int fd = handle->flock_fd < 0 ? -errno : handle->flock_fd;
+	int fd = handle->flock_fd >= 0 ? handle->flock_fd : open_another(req, handle->fd);
+	if (fd >= 0)
+		handle->flock_fd = fd;
 	pthread_mutex_unlock(&handle->lock);
 	return fd;
 }
@@ -238,7 +250,7 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int ope
 {
 	struct mount *mount = mount_of(req);
 	struct node *node = node_of(mount, ino);
-	int fd = lock_descriptor(handle_of(fi));
+	int fd = lock_descriptor(req, handle_of(fi));
 
 	int error = fd < 0 ? fd : try_lock(fd, operation);
 	/* to ask for another kind of lock gives the one back that is held, even if it is not had */

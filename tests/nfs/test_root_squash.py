@@ -80,6 +80,19 @@ class RootSquash(Squashed):
         self.assertEqual(0, removed.status, removed)
         self.assertEqual((False, []), (os.path.exists(self.served + "/run"), self.kept_states()))
 
+    def test_user_locks_a_file_that_root_may_not_open(self):
+        """h5py does so with each file."""
+        self.begin()
+        lock = """
+            import fcntl
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            """
+        writer = self.a.trial("writer")
+        writer("os.mkdir(top)", top=self.top_a)
+        writer(lock, path=self.top_a + "/model")
+        self.a.trial("writer").start(lock, path=self.top_a + "/model").fails("EAGAIN")
+
     def test_trial_that_dies_and_the_next_generation(self):
         self.begin()
         writer = self.a.trial("writer")
