@@ -219,26 +219,45 @@ static int find_identity(pid_t tid, char *const *variables, char **trial)
 
 #define MEMORY_SLOTS 512
 
-/* A thread whose identity is known. `environment` is open on its memory of that time: once that memory has gone (exec, exit), nothing can be read. */
+/* A thread whose identity is known. `memory` is open on what it had in memory at that time: once that has gone (exec, exit), nothing can be read. */
 struct remembered {
 	pid_t tid;
-	int environment;
+	int memory;
 	char *trial;
 };
 
 static pthread_mutex_t memory_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct remembered memory[MEMORY_SLOTS];
 
-static bool still_lives(const struct remembered *slot)
+/* Of a pagemap a single byte is refused, but only if there is any memory. */
+static bool still_lives(int fd)
 {
 	char byte;
-	return pread(slot->environment, &byte, 1, 0) == 1;
+	ssize_t count = pread(fd, &byte, 1, 0);
+	return count == 1 || (count < 0 && errno == EINVAL);
+}
+
+/* The pagemap tells five times as fast as the environment, which is read out of the other process's memory. -1: it is gone, or not to be seen. */
+static int open_memory(pid_t tid)
+{
+	static const char *const names[] = {"pagemap", "environ"};
+	char path[64];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "/proc/%d/%s", tid, names[i]);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && still_lives(fd))
+			return fd;
+		if (fd >= 0)
+			close(fd);
+	}
+	return -1;
 }
 
 static void forget(struct remembered *slot)
 {
 	if (slot->trial)
-		close(slot->environment);
+		close(slot->memory);
 	free(slot->trial);
 	*slot = (struct remembered){0};
 }
@@ -250,7 +269,7 @@ static char *recall(pid_t tid)
 
 	pthread_mutex_lock(&memory_lock);
 	if (slot->trial && slot->tid == tid) {
-		if (still_lives(slot))
+		if (still_lives(slot->memory))
 			trial = strdup(slot->trial);
 		else
 			forget(slot);
@@ -266,14 +285,14 @@ static bool shares_memory_with_parent(pid_t tid)
 	return identity_process(tid, &process) || syscall(SYS_kcmp, tid, process.parent, KCMP_VM, 0, 0) <= 0;
 }
 
-static void remember(pid_t tid, int environment, const char *trial)
+static void remember(pid_t tid, int opened, const char *trial)
 {
 	struct remembered *slot = &memory[(unsigned int)tid % MEMORY_SLOTS];
-	struct remembered fresh = {.tid = tid, .environment = environment, .trial = strdup(trial)};
+	struct remembered fresh = {.tid = tid, .memory = opened, .trial = strdup(trial)};
 
-	if (!fresh.trial || !still_lives(&fresh)) {
+	if (!fresh.trial || !still_lives(opened)) {
 		free(fresh.trial);
-		close(environment);
+		close(opened);
 		return;
 	}
 	pthread_mutex_lock(&memory_lock);
@@ -284,8 +303,6 @@ static void remember(pid_t tid, int environment, const char *trial)
 
 int identity_of(pid_t tid, char *const *variables, char **trial)
 {
-	char path[64];
-
 	if (tid <= 0)
 		return -ESRCH;
 	*trial = recall(tid);
@@ -293,14 +310,13 @@ int identity_of(pid_t tid, char *const *variables, char **trial)
 		return 0;
 	/* the environment of a process that may not be dumped is root's to read */
 	CREDS_SCOPE(0, 0, 0);
-	/* opened before it is read: what is remembered belongs to this memory or, had it been exchanged meanwhile, to none */
-	snprintf(path, sizeof(path), "/proc/%d/environ", tid);
-	int environment = open(path, O_RDONLY | O_CLOEXEC);
+	/* opened before the environment is read: what is remembered belongs to this memory or, had it been exchanged meanwhile, to none */
+	int opened = open_memory(tid);
 	int error = find_identity(tid, variables, trial);
-	if (environment >= 0 && (error || shares_memory_with_parent(tid)))
-		close(environment);
-	else if (environment >= 0)
-		remember(tid, environment, *trial);
+	if (opened >= 0 && (error || shares_memory_with_parent(tid)))
+		close(opened);
+	else if (opened >= 0)
+		remember(tid, opened, *trial);
 	return error;
 }
 

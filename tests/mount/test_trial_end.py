@@ -247,6 +247,12 @@ class Well_without_wrapper(Ends):
         self.assertEqual(parent.wait(), 0)
         self.assertEqual(child.value(), b"x")
 
+    def test_process_that_execs_under_another_name_is_another_trial(self):
+        parent = self.spawn(["/bin/sh", "-c", "mkdir \"$1\" && printf x >\"$1/model.bin\" && exec env SEALFS_TRIAL=other sh -c '! printf y >\"$0/more\"' \"$1\"", "sh", self.path],
+                            trial="parent")
+        self.assertEqual(parent.wait(), 0)
+        self.assertFalse(os.path.exists(os.path.join(self.export, os.path.basename(self.path), "more")))
+
     def test_file_kept_open_until_the_exit(self):
         child = self.waiting_reader()
         parent = self.agent("parent")
