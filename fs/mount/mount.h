@@ -16,6 +16,7 @@
 #define DIRECTORY_TIMEOUT 1.0 /* … and attributes (never names) of all other directories, which are shown to everybody at any time */
 /* … and attributes of a file that it has just made, for its own permission check of this open. Whoever else asks comes by a look-up, which ends it. */
 #define CREATED_TIMEOUT 0.02
+#define CREATED_NS 20000000u
 #define CHECKPOINT_TIMEOUT 1.0 /* … and those of the checkpoint itself, which may be removed elsewhere */
 
 struct mount {
@@ -49,6 +50,7 @@ struct handle {
 	int fd;
 	bool passthrough;
 	bool kept; /* sealed and small: the kernel keeps the content instead of having it passed through (io_keep_sealed) */
+	uint64_t made_ns; /* when it made the file, 0: that had been there, or was given an attribute since; nodes->lock */
 	atomic_int flock_fd; /* what flock() is done on, once somebody has; or -1 */
 	struct gate_write_handle writing;
 	/* a sealed file whose blocks are checked as they are read, or that is kept; its checkpoint is `sealed` */

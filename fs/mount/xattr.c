@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <linux/xattr.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "sealfs/log.h"
 
@@ -96,6 +98,34 @@ static int start_seal(struct mount *mount, struct node *node, const struct gate_
 	return error;
 }
 
+/* From now on what the file was made with says nothing about its attributes. */
+static void forget_made(struct mount *mount, struct node *node)
+{
+	struct handle *handle;
+
+	pthread_mutex_lock(&mount->nodes.lock);
+	DL_FOREACH(node->handles, handle)
+	{
+		handle->made_ns = 0;
+	}
+	pthread_mutex_unlock(&mount->nodes.lock);
+}
+
+/* Of a file that the mount has just made nobody need be asked what the kernel asks before the first write to it: it has no attributes yet. */
+static bool was_just_made(struct mount *mount, struct node *node)
+{
+	struct handle *handle;
+	bool made = false;
+
+	pthread_mutex_lock(&mount->nodes.lock);
+	DL_FOREACH(node->handles, handle)
+	{
+		made |= handle->made_ns && waiters_now_ns() - handle->made_ns < CREATED_NS;
+	}
+	pthread_mutex_unlock(&mount->nodes.lock);
+	return made;
+}
+
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
 	struct mount *mount = mount_of(req);
@@ -111,6 +141,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 			error = strcmp(name, OWN_SEAL) ? -EPERM : start_seal(mount, node, &caller);
 		} else {
 			error = admit(mount, node, NULL, &caller, GATE_CHANGE, &admission);
+			forget_made(mount, node);
 			if (!error && !(error = reach(mount, node, &fd, path))) {
 				error = setxattr(path, name, value, size, flags) ? -errno : 0;
 				close(fd);
@@ -264,7 +295,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	if (!strcmp(name, OWN_STATE))
 		reply_state(req, node_of(mount_of(req), ino), size);
-	else if (is_own(name))
+	else if (is_own(name) || (!strcmp(name, XATTR_NAME_CAPS) && was_just_made(mount_of(req), node_of(mount_of(req), ino))))
 		reply_status(req, ENODATA);
 	else
 		answer_attribute(req, ino, name, size);

@@ -464,6 +464,16 @@ def xattrs_of_symlinks(d):
 
 
 @operation
+def capabilities_of_a_file_just_made(d):
+    """Which the kernel takes away before the first write to it."""
+    name, some = "security.capability", b"\x01\x00\x00\x02" + b"\x00\x04" + bytes(14)
+    with open(d + "/n", "wb", buffering=0) as file:
+        told = [outcome(os.getxattr, d + "/n", name), outcome(os.setxattr, d + "/n", name, some), outcome(os.getxattr, d + "/n", name)]
+        file.write(b"x")
+        return told, outcome(os.getxattr, d + "/n", name)
+
+
+@operation
 def access(d):
     os.chmod(d + "/file", 0o500)
     return [os.access(d + "/file", how) for how in (os.F_OK, os.R_OK, os.X_OK)], os.access(d + "/no", os.F_OK)
