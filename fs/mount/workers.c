@@ -24,6 +24,7 @@
 #define TICK_NS 1000000
 #define QUIET_TICKS 20 /* after which the watch sleeps */
 #define SHORT_READ 8192 /* bytes: those of a small sealed file, which was read a moment ago to be verified */
+#define SHORT_WRITE 32768 /* bytes that are copied sooner than another thread is awake */
 #define QUEUED_NS 3000 /* a request that was there before the thread asked for it comes within this time */
 
 struct workers;
@@ -227,6 +228,8 @@ static bool is_short(const struct fuse_buf *request)
 		return true;
 	case FUSE_READ:
 		return request->size >= sizeof(*header) + sizeof(*read) && read->size <= SHORT_READ;
+	case FUSE_WRITE:
+		return request->size <= SHORT_WRITE;
 	default:
 		return false;
 	}
