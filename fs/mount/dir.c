@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel.h"
 #include "sealfs/log.h"
 
 #define LISTING_SIZE 32768 /* bytes of directory entries read at once */
+#define SETTLED_NS 200000000 /* far more than a tick of any file server's clock */
 
 struct raw_entry {
 	uint64_t ino;
@@ -59,14 +61,12 @@ static size_t expected_count(const struct handle *handle)
 	return count;
 }
 
-/* Is everything there that was sealed? Asked once an open: what is missing then is missing from the first name on. */
+/* Is everything there that was sealed? Asked at an open: what is missing then is missing from the first name on. */
 static int check_complete(struct mount *mount, struct handle *handle)
 {
 	char buffer[LISTING_SIZE] __attribute__((aligned(8)));
 	size_t found = 0;
 	ssize_t size;
-
-	handle->expected = expected_count(handle);
 
 	while ((size = syscall(SYS_getdents64, handle->fd, buffer, sizeof(buffer))) > 0) {
 		for (char *at = buffer; at < buffer + size; at += ((struct raw_entry *)at)->size) {
@@ -76,9 +76,78 @@ static int check_complete(struct mount *mount, struct handle *handle)
 	}
 	if (size < 0 || lseek(handle->fd, 0, SEEK_SET) < 0)
 		return -errno;
-	if (found == handle->expected)
+	if (found == expected_count(handle))
 		return 0;
 	return sealed_contradicted(mount, handle->sealed, handle->sealed_path, "names are missing in it");
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static int64_t since(clockid_t clock, const struct timespec *then)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (int64_t)(now.tv_sec - then->tv_sec) * 1000000000 + now.tv_nsec - then->tv_nsec;
+}
+
+/* A directory with this change time, looked at for a seal. */
+struct look {
+	struct timespec changed;
+	uint64_t seal; /* the beginning of its root digest */
+	bool complete; /* it was found complete, and what the kernel has kept of it was read since then */
+	bool settled;  /* what is found now is what there is for as long as it has this time: a change would be given a later one, be the clock ever so coarse */
+};
+
+static void look_at(struct mount *mount, struct node *node, const struct stat *attributes, struct look *look)
+{
+	uint64_t now = (uint64_t)since(CLOCK_MONOTONIC, &(struct timespec){0, 0});
+
+	look->changed = attributes->st_ctim;
+	pthread_mutex_lock(&mount->nodes.io_lock);
+	if (!same_time(&node->cached_of, &look->changed)) {
+		node->cached_of = look->changed;
+		node->cached_ns = now;
+		node->complete = 0;
+	}
+	look->complete = node->complete == look->seal;
+	look->settled = now - node->cached_ns > SETTLED_NS;
+	pthread_mutex_unlock(&mount->nodes.io_lock);
+	/* a file server's clock is another one */
+	if (!mount->remote && since(CLOCK_REALTIME, &look->changed) > SETTLED_NS)
+		look->settled = true;
+}
+
+static void remember_complete(struct mount *mount, struct node *node, const struct look *look)
+{
+	if (!look->settled)
+		return;
+	pthread_mutex_lock(&mount->nodes.io_lock);
+	if (same_time(&node->cached_of, &look->changed))
+		node->complete = look->seal;
+	pthread_mutex_unlock(&mount->nodes.io_lock);
+}
+
+/* A directory that has not changed since it was found complete need not be asked again, and the kernel may show what it has kept. */
+static int open_sealed(struct mount *mount, struct handle *handle)
+{
+	struct stat attributes;
+	struct look look;
+
+	if (fstat(handle->fd, &attributes))
+		return -errno;
+	memcpy(&look.seal, handle->sealed->root.bytes, sizeof(look.seal));
+	look_at(mount, handle->node, &attributes, &look);
+	handle->kept = look.complete;
+	if (look.complete)
+		return 0;
+	int error = check_complete(mount, handle);
+	if (!error)
+		remember_complete(mount, handle->node, &look);
+	return error;
 }
 
 static int open_directory(struct mount *mount, struct node *node, struct admission *admission, struct handle **out)
@@ -96,7 +165,7 @@ static int open_directory(struct mount *mount, struct node *node, struct admissi
 		handle->sealed = admission->view.sealed;
 		admission->view.sealed = NULL;
 		handle->sealed_path = strdup(admission->home.path);
-		error = handle->sealed_path ? check_complete(mount, handle) : -ENOMEM;
+		error = handle->sealed_path ? open_sealed(mount, handle) : -ENOMEM;
 	}
 	if (error)
 		handle_free(mount, handle);
@@ -130,7 +199,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_status(req, error);
 		return;
 	}
-	uint32_t flags = handle->sealed && *handle->sealed_path ? KERNEL_FOPEN_CACHE_DIR | KERNEL_FOPEN_KEEP_CACHE : 0;
+	uint32_t flags = (handle->sealed ? KERNEL_FOPEN_CACHE_DIR : 0) | (handle->kept ? KERNEL_FOPEN_KEEP_CACHE : 0);
 	struct kernel_open_out out = {.fh = (uint64_t)(uintptr_t)handle, .open_flags = flags};
 	if (fuse_reply_buf(req, (const char *)&out, sizeof(out)))
 		handle_free(mount, handle);
@@ -172,8 +241,10 @@ static int read_directory(fuse_req_t req, struct mount *mount, struct handle *ha
 
 	if (lseek(handle->fd, off, SEEK_SET) < 0)
 		return -errno;
-	if (!off)
+	if (!off) {
 		handle->listed = 0;
+		handle->expected = handle->sealed ? expected_count(handle) : 0;
+	}
 	if (!off || off != handle->listed_to)
 		handle->listed_to = off ? -1 : 0;
 	for (;;) {

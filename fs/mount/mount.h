@@ -49,7 +49,8 @@ struct handle {
 	struct node *node;	    /* a reference */
 	int fd;
 	bool passthrough;
-	bool kept; /* sealed and small: the kernel keeps the content instead of having it passed through (io_keep_sealed) */
+	/* sealed and small: the kernel keeps the content instead of having it passed through (io_keep_sealed); a sealed directory: it may show what it has kept */
+	bool kept;
 	uint64_t made_ns; /* when it made the file, 0: that had been there, or was given an attribute since; nodes->lock */
 	atomic_int flock_fd; /* what flock() is done on, once somebody has; or -1 */
 	struct gate_write_handle writing;

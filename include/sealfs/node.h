@@ -58,7 +58,9 @@ struct node {
 	enum node_io io;
 	unsigned int io_count;
 	int32_t backing_id;
-	struct timespec cached_of; /* change time of the sealed file whose content the kernel may have kept */
+	struct timespec cached_of; /* change time of the sealed file or directory whose content the kernel may have kept */
+	uint64_t cached_ns;	   /* directories: when that time was first seen (CLOCK_MONOTONIC) */
+	uint64_t complete;	   /* … and the beginning of the root digest of the seal whose names were all found since then; or 0 */
 	struct handle *handles; /* open files, for what has no name any more; guarded by nodes->lock */
 };
 
