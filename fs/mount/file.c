@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "flock.h"
+#include "posix_lock.h"
 #include "sealfs/log.h"
 
 /* ---- opening ---- */
@@ -275,7 +276,11 @@ static int flush_handle(struct mount *mount, struct handle *handle)
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	reply_status(req, flush_handle(mount_of(req), handle_of(fi)));
+	struct mount *mount = mount_of(req);
+	struct handle *handle = handle_of(fi);
+
+	posix_lock_closed(handle, fi->lock_owner);
+	reply_status(req, mount->remote ? flush_handle(mount, handle) : 0);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -284,6 +289,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct handle *handle = handle_of(fi);
 
 	flock_release(handle);
+	posix_lock_release(handle);
 	io_detach(mount, handle);
 	/* a mapping may have written since the last flush */
 	if (handle->writing.checkpoint && mount->remote)

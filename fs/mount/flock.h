@@ -6,7 +6,5 @@
 
 /* Gives back what the handle has locked. Before its file is closed, with no lock held. */
 void flock_release(struct handle *handle);
-/* Answers all that wait with ENOTCONN, and ends the thread. The session must be there still, and no request may come any more. */
-void flock_end(void);
 
 #endif

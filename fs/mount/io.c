@@ -138,7 +138,9 @@ void io_attach(struct mount *mount, struct handle *handle, bool keep_cache, uint
 	pthread_mutex_unlock(&mount->nodes.io_lock);
 
 	*open_flags = handle->passthrough ? KERNEL_FOPEN_PASSTHROUGH : keep_cache ? KERNEL_FOPEN_KEEP_CACHE : 0;
-	if (!mount->remote || !is_writable(handle))
+	/* what is sealed nobody writes, so its locks are of no use to anybody */
+	handle->keeps_locks = mount->posix_locks && !node->key.entry;
+	if (!handle->keeps_locks && (!mount->remote || !is_writable(handle)))
 		*open_flags |= KERNEL_FOPEN_NOFLUSH;
 }
 

@@ -256,6 +256,7 @@ static int check_options(const struct options *options, const char *export_path,
 
 static int set_up(struct options *options, struct gate_options *gate_options, char *export_path)
 {
+	mount.posix_locks = !strcmp(options->posix_locks, "export");
 	mount.want_passthrough = geteuid() == 0 && !strcmp(options->passthrough, "auto");
 	mount.depth = gate_options->config.depth;
 	mount.read_only = options->read_only;

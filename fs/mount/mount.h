@@ -30,6 +30,7 @@ struct mount {
 	bool want_passthrough;
 	atomic_bool passthrough; /* the kernel agreed, and no backing file was refused so far */
 	bool exit_info;
+	bool posix_locks; /* fcntl locks are taken on the export */
 	bool remote; /* the export is a network file system: what it says may be old, and an error come as late as close */
 	const char *verify;
 	bool verify_blocks; /* verify=read: sealed content goes through the daemon */
@@ -52,6 +53,8 @@ struct handle {
 	/* sealed and small: the kernel keeps the content instead of having it passed through (io_keep_sealed); a sealed directory: it may show what it has kept */
 	bool kept;
 	uint64_t made_ns; /* when it made the file, 0: that had been there, or was given an attribute since; nodes->lock */
+	bool keeps_locks; /* fcntl locks of it are the export's, and the kernel tells of each close */
+	atomic_bool is_locked; /* … and somebody's came through it */
 	atomic_int flock_fd; /* what flock() is done on, once somebody has; or -1 */
 	struct gate_write_handle writing;
 	/* a sealed file whose blocks are checked as they are read, or that is kept; its checkpoint is `sealed` */

@@ -37,6 +37,7 @@ static const struct fuse_opt templates[] = {
 	OPTION("trust=%s", trust, 0),
 	OPTION("require_signature", require_signature, 1),
 	OPTION("locks=%s", locks, 0),
+	OPTION("posix_locks=%s", posix_locks, 0),
 	OPTION("heartbeat=%s", heartbeat_text, 0),
 	OPTION("trial_env=%s", trial_env, 0),
 	OPTION("wait_timeout=%s", wait_timeout_text, 0),
@@ -146,7 +147,9 @@ int options_parse(int argc, char **argv, struct options *options)
 		options->prefetch = strdup("on");
 	if (!options->locks)
 		options->locks = strdup("auto");
-	if (!options->verify || !options->prefetch || !options->passthrough || !options->locks)
+	if (!options->posix_locks)
+		options->posix_locks = strdup("mount");
+	if (!options->verify || !options->prefetch || !options->passthrough || !options->locks || !options->posix_locks)
 		return -1;
 	if (options->help || options->version)
 		return 0;
@@ -159,8 +162,8 @@ int options_parse(int argc, char **argv, struct options *options)
 		return -1;
 	}
 	bool good = ONE_OF("verify", options->verify, "open", "read", "off") && ONE_OF("prefetch", options->prefetch, "on", "off") &&
-		    ONE_OF("passthrough", options->passthrough, "auto", "off") && ONE_OF("locks", options->locks, "auto", "on", "off") && parse_times(options) &&
-		    parse_hints(options);
+		    ONE_OF("passthrough", options->passthrough, "auto", "off") && ONE_OF("locks", options->locks, "auto", "on", "off") &&
+		    ONE_OF("posix_locks", options->posix_locks, "mount", "export") && parse_times(options) && parse_hints(options);
 	return good ? 0 : -1;
 }
 
@@ -172,6 +175,7 @@ void options_free(struct options *options)
 	free(options->verify);
 	free(options->prefetch);
 	free(options->locks);
+	free(options->posix_locks);
 	free(options->heartbeat_text);
 	free(options->passthrough);
 	free(options->hints_text);
@@ -202,6 +206,8 @@ void options_print_help(void)
 	     "    require_signature    refuse what none of them has signed (EKEYREJECTED)\n"
 	     "    wait_timeout=SECONDS end a wait with ETIMEDOUT after so long (0: never)\n"
 	     "    locks=auto|on|off    believe the export's locks to tell which writer lives: where they do (auto), always, never\n"
+	     "    posix_locks=mount|export\n"
+	     "                         fcntl locks hold among the processes of this mount, or as on the export\n"
 	     "    heartbeat=SECONDS    how often a mount shows that it lives where locks do not tell (5)\n"
 	     "    hints=on|off|ADDRESS[:PORT]|:PORT\n"
 	     "                         let mounts on other machines tell of a seal by a UDP datagram (on), and\n"

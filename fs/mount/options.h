@@ -19,6 +19,7 @@ struct options {
 	char *locks;	   /* "auto", "on" or "off" */
 	char *heartbeat_text;
 	unsigned int heartbeat; /* seconds, 0: as is usual */
+	char *posix_locks; /* "mount" or "export" */
 	char *passthrough; /* "auto" or "off" */
 	char *key;	   /* file of the private key that signs, or NULL */
 	char *trust;	   /* directory of the keys that count, or NULL */

@@ -12,8 +12,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "flock.h"
 #include "kernel.h"
+#include "lock_wait.h"
+#include "posix_lock.h"
 #include "sealfs/log.h"
 #include "workers.h"
 
@@ -94,6 +95,9 @@ static void op_init(void *userdata, struct fuse_conn_info *connection)
 	/* symlinks of sealed checkpoints only could be cached, but the flag is for all: their targets change while a trial writes */
 	wish &= ~(unsigned int)FUSE_CAP_CACHE_SYMLINKS;
 	connection->want |= connection->capable & wish;
+	/* the kernel then keeps them by itself, for this mount */
+	if (!((struct mount *)userdata)->posix_locks)
+		connection->want &= ~(unsigned int)FUSE_CAP_POSIX_LOCKS;
 	/* through splice the INIT request would not be seen; large reads come by it, writes are few where the kernel passes them through */
 	connection->want &= ~(unsigned int)(FUSE_CAP_SPLICE_READ | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
 }
@@ -173,7 +177,8 @@ void session_end(struct mount *mount)
 	fuse_remove_signal_handlers(mount->session);
 	/* the gate's threads first: none may answer into a descriptor that is closed, and perhaps something else by then */
 	gate_stop(mount->gate);
-	flock_end();
+	lock_wait_end();
+	posix_lock_end();
 	fuse_session_unmount(mount->session);
 	handles_free_all(mount);
 	nodes_destroy(&mount->nodes);
@@ -232,4 +237,6 @@ static const struct fuse_lowlevel_ops operations = {
 	.copy_file_range = op_copy_file_range,
 	.lseek = op_lseek,
 	.flock = op_flock,
+	.getlk = op_getlk,
+	.setlk = op_setlk,
 };
