@@ -219,9 +219,12 @@ class Manager:
             left = deadline - time.monotonic()
             if self.failure or left <= 0:
                 raise AssertionError("%s, waiting for %s\n%s\n%s" % (
-                    self.failure or "in vain", what, self.dispatcher.output()[-4000:], "\n".join(str(job) for job in self.jobs if job.directory)[-6000:]))
-            for key, _ in self.select.select(left):
+                    self.failure or "in vain", what, self.log()[-4000:], "\n".join(str(job) for job in self.jobs if job.directory)[-6000:]))
+            ready = self.select.select(min(left, 1))
+            for key, _ in ready:
                 key.data()
+            if not ready:  # a dispatcher whose tuner has raised ends when it hears something
+                self.send("PI", "")
 
     def over(self):
         return all(job.state not in ("waiting", "running") for job in self.jobs)
@@ -236,13 +239,20 @@ class Manager:
         """Terminates the dispatcher; returns what it has logged."""
         self.send("TE", "")
         status = self.dispatcher.wait()
-        self.test.assertEqual(status, expect, self.dispatcher.output()[-6000:])
+        self.test.assertEqual(status, 0 if REAL else expect, self.log()[-6000:])
         for fd in (self.out, self.incoming):
             os.close(fd)
         if self.bridge:
             self.bridge.close()
         self.select.close()
-        return self.dispatcher.output()
+        return self.log()
+
+    def log(self):
+        """NNI's own SDK has a file for it."""
+        text = self.dispatcher.output()
+        with contextlib.suppress(OSError), open(os.path.join(self.top, "dispatcher.log"), errors="replace") as file:
+            text += file.read()
+        return text
 
 
 class Bridge:

@@ -159,6 +159,16 @@ class Sealed_tuner(SealfsTest):
         tuner("settled(0, False)")
         child.fails("EOWNERDEAD")
 
+    def test_result_of_a_trial_whose_parent_failed_is_not_passed_on(self):
+        """Its script takes every error for 'not there', and has begun from nothing."""
+        tuner, child = self.waiting_child()
+        tuner("settled(0, False)")
+        child.fails("EOWNERDEAD")
+        tuner("tuner.receive_trial_result(1, {}, 0.9, trial_job_id='child')")
+        tuner("settled(1, True)")
+        self.assertEqual(tuner("tuner.heard"), [("end", 0, False), ("end", 1, False)])
+        self.assertIn("trial 'child' counts as failed, its result is not passed on: '%s', which it was to read, is failed" % self.path("a"), self.log())
+
     def test_end_of_a_trial_that_this_tuner_does_not_know(self):
         """NNI tells of trials of an experiment that is resumed."""
         tuner = self.tuner()

@@ -9,7 +9,7 @@
         tuner_args: {optimize_mode: maximize, population_size: 8, all_checkpoint_dir: /mnt/seal/exp1}
         keys: {load: my_start, save: my_result}       # besides the usual ones, below
 
-It passes everything on, and looks at the paths in the parameters that the tuner hands out. What a trial is going to read and
+It passes everything on, but for the results of trials that cannot have begun with what they were to read, and looks at the paths in the parameters that the tuner hands out. What a trial is going to read and
 another one has yet to write is reserved first, so that the reader waits at its open, wherever it runs and however it looks, until
 that is sealed, and gets an error when the writer fails. It never waits itself and never keeps a trial back.
 """
@@ -35,6 +35,7 @@ class _Trial:
         self.parameter_id = parameter_id
         self.job = job
         self.saves = {}  # checkpoint: the last generation that had ended before the trial was handed out
+        self.loads = []  # checkpoints of others
         self.success = None
 
     def __str__(self):
@@ -80,6 +81,8 @@ class SealedTuner(Tuner):
 
     def receive_trial_result(self, parameter_id, parameters, value, **kwargs):
         self._learn(parameter_id, value, kwargs.get("trial_job_id"))
+        if self._is_orphan(self._trials[parameter_id]):
+            return
         self._inner.receive_trial_result(parameter_id, parameters, value, **kwargs)
 
     def trial_end(self, parameter_id, success, **kwargs):
@@ -90,6 +93,7 @@ class SealedTuner(Tuner):
         # the tuner may hand out children in its own trial_end()
         if trial:
             self._settle(trial)
+            success = success and not self._is_orphan(trial)
         self._inner.trial_end(parameter_id, success, **kwargs)
 
     def import_data(self, data):
@@ -148,6 +152,7 @@ class SealedTuner(Tuner):
                 _log.warning("'%s', which %s is to read, is not in a sealfs mount: nothing vouches for it", path, trial)
                 continue
             if checkpoint not in trial.saves:  # where it is to write itself it must not be made to wait
+                trial.loads.append(checkpoint)
                 self._promise(trial, checkpoint)
 
     def _look_at_own(self, trial, checkpoint):
@@ -193,6 +198,20 @@ class SealedTuner(Tuner):
             self._settle(saver)
 
     # -- what became of it
+
+    def _is_orphan(self, trial):
+        """What it was to read has failed, so it cannot have begun with that, whatever its script made of the error: to the tuner it has failed."""
+        for checkpoint in trial.loads:
+            try:
+                status = self._checkpoints.status(checkpoint)
+            except SealfsError as problem:
+                _log.error("what became of '%s', which %s was to read, can not be told: %s", checkpoint, trial, problem)
+                continue
+            if status.state == "failed":
+                _log.error("%s counts as failed, its result is not passed on: '%s', which it was to read, is %s, so it has begun from nothing", trial,
+                           checkpoint, status)
+                return True
+        return False
 
     def _learn(self, parameter_id, value, job):
         """A result names its trial, from NNI 1.4 on, and may tell where it has saved."""

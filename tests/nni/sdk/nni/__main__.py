@@ -30,6 +30,8 @@ class Dispatcher:
             command, text = self.channel.receive()
             if command in (None, "TE"):
                 break
+            if command == "PI":
+                continue
             self.queues[command == "EN"].put((command, json.loads(text) if text else None))
         for one in self.queues:
             one.put(None)
