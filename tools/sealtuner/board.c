@@ -14,6 +14,7 @@
 
 #define PARAMETERS_WIDTH 60
 #define LINE_SIZE 512
+#define TIME_SIZE 32
 
 void board_begin(struct board *board)
 {
@@ -67,17 +68,65 @@ static void __attribute__((format(printf, 3, 4))) add_line(FILE *stream, size_t 
 	fputc('\n', stream);
 }
 
-static void add_row(FILE *stream, size_t width, const struct board_row *row, int64_t now_ns)
+/* As wide as what stands in them, so that a narrow terminal cuts off the parameters first. */
+struct widths {
+	int id, metric, waits_for, time;
+};
+
+static void format_metric(const struct board_row *row, char text[SHOW_VALUE_SIZE])
+{
+	strcpy(text, "-");
+	if (row->has_metric)
+		snprintf(text, SHOW_VALUE_SIZE, "%.6g", row->metric);
+}
+
+static void format_time(const struct board_row *row, int64_t now_ns, char text[TIME_SIZE])
+{
+	strcpy(text, "-");
+	if (row->began_ns)
+		snprintf(text, TIME_SIZE, "%.0f s", (double)(now_ns - row->began_ns) / 1e9);
+}
+
+static void widen(int *width, const char *text)
+{
+	int size = (int)strlen(text);
+
+	if (size > *width)
+		*width = size;
+}
+
+static struct widths measure(const struct board_row *rows, size_t count, int64_t now_ns)
+{
+	struct widths widths = {(int)strlen("ID"), (int)strlen("METRIC"), (int)strlen("WAITS FOR"), (int)strlen("TIME")};
+	char metric[SHOW_VALUE_SIZE], time[TIME_SIZE];
+
+	for (size_t i = 0; i < count; i++) {
+		format_metric(&rows[i], metric);
+		format_time(&rows[i], now_ns, time);
+		widen(&widths.id, rows[i].trial->id);
+		widen(&widths.metric, metric);
+		widen(&widths.waits_for, rows[i].waits_for ? rows[i].waits_for : "-");
+		widen(&widths.time, time);
+	}
+	return widths;
+}
+
+static void add_columns(FILE *stream, size_t width, const struct widths *widths, const char *const columns[6])
+{
+	add_line(stream, width, "%-*s  %-7s  %-*s  %-*s  %*s  %s", widths->id, columns[0], columns[1], widths->metric, columns[2],
+		 widths->waits_for, columns[3], widths->time, columns[4], columns[5]);
+}
+
+static void add_row(FILE *stream, size_t width, const struct widths *widths, const struct board_row *row, int64_t now_ns)
 {
 	AUTO_FREE char *parameters = show_parameters(row->trial->parameters, PARAMETERS_WIDTH);
-	char time[32] = "-", metric[SHOW_VALUE_SIZE] = "-";
+	char time[TIME_SIZE], metric[SHOW_VALUE_SIZE];
 
-	if (row->has_metric)
-		snprintf(metric, sizeof(metric), "%.6g", row->metric);
-	if (row->began_ns)
-		snprintf(time, sizeof(time), "%.0f s", (double)(now_ns - row->began_ns) / 1e9);
-	add_line(stream, width, "%-12s  %-8s  %-12s  %-12s  %8s  %s", row->trial->id, row->waits_for ? "waiting" : "running",
-		 metric, row->waits_for ? row->waits_for : "-", time, parameters ? parameters : "");
+	format_metric(row, metric);
+	format_time(row, now_ns, time);
+	add_columns(stream, width, widths,
+		    (const char *const[6]){row->trial->id, row->waits_for ? "waiting" : "running", metric,
+					   row->waits_for ? row->waits_for : "-", time, parameters ? parameters : ""});
 }
 
 static void add_sum(FILE *stream, size_t width, const struct experiment *experiment, size_t running, unsigned int wanted)
@@ -99,6 +148,7 @@ static void add_sum(FILE *stream, size_t width, const struct experiment *experim
 char *board_format(const struct experiment *experiment, const struct board_row *rows, size_t count, unsigned int wanted,
 		   int64_t now_ns, size_t width, unsigned int *lines)
 {
+	struct widths widths;
 	char *text = NULL;
 	size_t size;
 	FILE *stream = open_memstream(&text, &size);
@@ -106,9 +156,10 @@ char *board_format(const struct experiment *experiment, const struct board_row *
 	*lines = (unsigned int)count + 2;
 	if (!stream)
 		return NULL;
-	add_line(stream, width, "%-12s  %-8s  %-12s  %-12s  %8s  %s", "ID", "STATE", "METRIC", "WAITS FOR", "TIME", "PARAMETERS");
+	widths = measure(rows, count, now_ns);
+	add_columns(stream, width, &widths, (const char *const[6]){"ID", "STATE", "METRIC", "WAITS FOR", "TIME", "PARAMETERS"});
 	for (size_t i = 0; i < count; i++)
-		add_row(stream, width, &rows[i], now_ns);
+		add_row(stream, width, &widths, &rows[i], now_ns);
 	add_sum(stream, width, experiment, count, wanted);
 	if (!fclose(stream))
 		return text;
