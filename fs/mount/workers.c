@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "senders.h"
+#include "spin.h"
 
 #define WORKERS 64 /* a hard NFS mount can hold some of them */
 #define SPARES 10  /* that have nothing to do are kept, … */
@@ -294,10 +295,13 @@ ENDS_ANYWHERE static bool serve(struct worker *worker)
 {
 	struct workers *workers = worker->workers;
 	struct senders senders = {.last = 0};
+	struct spin spin = {.pause = 1}; /* nobody has been answered yet */
 	int nobody;
 
 	do {
 		uint64_t asked = now_ns();
+		if (!workers->always)
+			spin_until_readable(&spin, fuse_session_fd(workers->session));
 		int result = receive(worker);
 		atomic_fetch_sub(&workers->readers, 1);
 		if (result <= 0) {

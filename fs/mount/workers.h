@@ -8,6 +8,8 @@
  *     while several threads send requests faster than they are carried out (senders.h),
  *     as soon as a request has held its thread for a tick of the watch's clock, whatever the reason.
  *
+ * It stays awake for the next request where that comes soon (spin.h), but not if `always`.
+ *
  * So no request waits behind another for more than two ticks, as long as there are threads. The watch ticks only while requests come.
  */
 #ifndef SEALFS_WORKERS_H
