@@ -349,6 +349,8 @@ int main(int argc, char **argv)
 	struct options options;
 	int status = 0;
 
+	if (store_guard_standard())
+		return EXIT_FAILURE;
 	if (options_parse(argc, argv, &options)) {
 		options_free(&options);
 		return EXIT_USAGE;

@@ -4,6 +4,7 @@
 #include "sealfs/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,6 +168,18 @@ void store_close(struct store *store)
 	if (store->root >= 0)
 		store->ops->close(store->ctx, store->root);
 	store->root = -1;
+}
+
+int store_guard_standard(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		/* the lowest that is free is this one */
+		if (RETRY(open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY)) < 0)
+			return -errno;
+	}
+	return 0;
 }
 
 void store_token(char token[STORE_TOKEN_SIZE])

@@ -125,6 +125,10 @@ int store_remove_tree(const struct store *store, int dirfd, const char *name);
  * is the same after the second, for as long as nothing else happens in it. May take as long as a tick. */
 int store_sync_dir(const struct store *store, int dirfd, const char *path);
 
+/* Where a program was started without standard input, output or error, no file of its own may become that: /dev/null takes the place, opened so that to use it fails as
+ * before. For the beginning of main(); 0 or -errno. */
+int store_guard_standard(void);
+
 /* 32 random lower-case hex digits and a NUL. */
 #define STORE_TOKEN_SIZE 33
 void store_token(char token[STORE_TOKEN_SIZE]);

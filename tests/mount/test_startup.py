@@ -358,6 +358,25 @@ class Background(Starting):
         finally:
             self.unmount()
 
+    def test_started_without_standard_input_and_output(self):
+        for name, closed in (("in the background", ()), ("in the foreground", ("-f",))):
+            with self.subTest(name):
+                starter = self.spawn(["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", self.sealfs, *closed, *self.with_options(), self.export, self.point],
+                                     uid=self.mode.owner)
+                until(lambda: self.point in mounts(), "the mount")
+                try:
+                    path = self.point + "/" + name
+                    self.agent("parent")("os.mkdir(d); open(d + '/a', 'w').write('x')", d=path)
+                    reading = self.agent("child").start("open(d + '/a').read()", d=path).parked()
+                    self.ctl("seal", path, trial="parent")
+                    self.assertEqual(reading.value(), "x")
+                finally:
+                    for process in self.processes:
+                        if process is not starter:
+                            process.close()
+                    self.unmount()
+                    starter.close()
+
     def test_failure_is_told_by_the_parent(self):
         result = self.start(*self.with_options(), self.export, self.scratch + "/nowhere")
         self.assertGreater(result.status, 0)
