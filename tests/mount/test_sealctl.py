@@ -473,6 +473,27 @@ class Doctor(Commands):
         self.assertIn("cannot examine '%s': it is no directory" % path, result.err)
 
 
+@in_modes(ROOT)
+class Request_timeouts(Commands):
+    def test_warns_of_a_request_timeout_that_a_waiting_process_would_reach(self):
+        """The kernel's own is not touched: for doctor alone, another file lies over it."""
+        self.mount("wait_timeout=600")
+        for name in "default_request_timeout", "max_request_timeout":
+            known = "/proc/sys/fs/fuse/" + name
+            if not os.path.exists(known):
+                self.skipTest("this kernel has no fs.fuse." + name)
+            for seconds, level in (("0", "ok"), ("300", "warn"), ("600", "warn"), ("601", "ok")):
+                with open(self.tmp + "/seconds", "w") as file:
+                    file.write(seconds + "\n")
+                done = self.run_program(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", 'mount --bind "$0" "$1" && exec "$2" doctor --json "$3"',
+                                         self.tmp + "/seconds", known, self.sealctl_path, self.point], uid=0)
+                (line,) = [check for check in json.loads(done.out) if check["check"] == "request timeout"]
+                self.assertEqual(level, line["level"], (name, seconds, line))
+                if level == "warn":
+                    self.assertIn("fs.fuse.%s is %s s" % (name, seconds), line["text"])
+                    self.assertIn("wait_timeout", line["remedy"])
+
+
 @in_modes(ROOT, DAEMON, USER)
 class Straight_on_the_export(Commands):
     """Where it makes sense, without a mount."""
