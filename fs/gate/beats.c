@@ -25,6 +25,13 @@ struct beat_watch {
 	uint64_t asked_ns;
 };
 
+/* A claim or join whose mount was asked about. */
+struct beat_known {
+	UT_hash_handle hh;
+	char token[STORE_TOKEN_SIZE];
+	uint64_t since_ns, asked_ns;
+};
+
 struct gate_beats {
 	struct gate *gate;
 	pthread_mutex_t lock;
@@ -35,8 +42,9 @@ struct gate_beats {
 	bool failing;	 /* the last one could not be given, and that was said */
 	uint64_t count;
 	_Atomic uint64_t asking_ns; /* since when the export has not answered to it; 0: nothing is asked */
-	pthread_mutex_t watch_lock; /* guards the table, also while the export is asked */
+	pthread_mutex_t watch_lock; /* guards the tables, also while the export is asked */
 	struct beat_watch *watches;
+	struct beat_known *known;
 };
 
 struct gate_beats *gate_beats_create_(struct gate *gate)
@@ -56,17 +64,33 @@ struct gate_beats *gate_beats_create_(struct gate *gate)
 	return beats;
 }
 
-void gate_beats_destroy_(struct gate_beats *beats)
+/* What nobody has asked about for so long. */
+static void forget(struct gate_beats *beats, uint64_t now, uint64_t kept_ns)
 {
 	struct beat_watch *watch, *next;
+	struct beat_known *known, *next_known;
 
-	if (!beats)
-		return;
 	HASH_ITER(hh, beats->watches, watch, next)
 	{
+		if (now - watch->asked_ns < kept_ns)
+			continue;
 		HASH_DEL(beats->watches, watch);
 		free(watch);
 	}
+	HASH_ITER(hh, beats->known, known, next_known)
+	{
+		if (now - known->asked_ns < kept_ns)
+			continue;
+		HASH_DEL(beats->known, known);
+		free(known);
+	}
+}
+
+void gate_beats_destroy_(struct gate_beats *beats)
+{
+	if (!beats)
+		return;
+	forget(beats, UINT64_MAX, 0);
 	pthread_cond_destroy(&beats->wake);
 	pthread_mutex_destroy(&beats->lock);
 	pthread_mutex_destroy(&beats->watch_lock);
@@ -221,34 +245,41 @@ void gate_beats_stop_(struct gate_beats *beats)
 
 /* ---- looking at others' ---- */
 
-static void forget_old(struct gate_beats *beats, uint64_t now)
+/* Since when this mount has been asking about what this record claims; without memory it is as if it had just begun. */
+static uint64_t known_since(struct gate_beats *beats, const char *token, uint64_t now)
 {
-	struct beat_watch *watch, *next;
+	struct beat_known *known;
 
-	HASH_ITER(hh, beats->watches, watch, next)
-	{
-		if (now - watch->asked_ns < WATCHES_KEPT_NS)
-			continue;
-		HASH_DEL(beats->watches, watch);
-		free(watch);
+	HASH_FIND_STR(beats->known, token, known);
+	if (!known) {
+		forget(beats, now, WATCHES_KEPT_NS);
+		known = calloc(1, sizeof(*known));
+		if (!known)
+			return now;
+		strcpy(known->token, token);
+		known->since_ns = now;
+		HASH_ADD_STR(beats->known, token, known);
 	}
+	known->asked_ns = now;
+	return known->since_ns;
 }
 
-static struct liveness_watch *find_watch(struct gate_beats *beats, const char *mount)
+static struct liveness_watch *find_watch(struct gate_beats *beats, const struct record *who)
 {
 	uint64_t now = waiters_now_ns();
 	struct beat_watch *watch;
 
-	HASH_FIND_STR(beats->watches, mount, watch);
+	HASH_FIND_STR(beats->watches, who->mount, watch);
 	if (!watch) {
-		forget_old(beats, now);
+		forget(beats, now, WATCHES_KEPT_NS);
 		watch = calloc(1, sizeof(*watch));
 		if (!watch)
 			return NULL;
-		strcpy(watch->mount, mount);
+		strcpy(watch->mount, who->mount);
 		HASH_ADD_STR(beats->watches, mount, watch);
 	}
 	watch->asked_ns = now;
+	watch->watch.since_ns = known_since(beats, who->token, now);
 	return &watch->watch;
 }
 
@@ -258,7 +289,7 @@ int gate_is_dead_(struct gate_checkpoint *checkpoint, const struct record *who)
 	struct gate_beats *beats = gate->beats;
 
 	pthread_mutex_lock(&beats->watch_lock);
-	struct liveness_watch *watch = find_watch(beats, who->mount);
+	struct liveness_watch *watch = find_watch(beats, who);
 	/* while it is polled */
 	int *lock = checkpoint->seen.folder >= 0 ? &checkpoint->seen.lock_file : NULL;
 	int dead = watch ? liveness_judge(&gate->options.store, &gate->options.liveness, checkpoint->path, who, watch, lock) : -ENOMEM;
@@ -273,7 +304,7 @@ int gate_is_silent_(struct gate *gate, const struct record *who)
 	if (!*who->mount || !who->heartbeat)
 		return -ENOLCK;
 	pthread_mutex_lock(&beats->watch_lock);
-	struct liveness_watch *watch = find_watch(beats, who->mount);
+	struct liveness_watch *watch = find_watch(beats, who);
 	int silent = watch ? liveness_look(&gate->options.store, who->mount, who->heartbeat, watch) : -ENOMEM;
 	pthread_mutex_unlock(&beats->watch_lock);
 	return silent;

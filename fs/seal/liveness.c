@@ -185,6 +185,12 @@ static void forgive(struct liveness_watch *watch, uint64_t away_ns, uint64_t int
 	watch->cut_off_ns = 0;
 }
 
+/* Heartbeats that were missed before it claimed, or before it was seen to have, are no sign: a mount that writes nothing gives none. */
+static bool is_silent(const struct liveness_watch *watch, uint64_t now, uint64_t interval)
+{
+	return watch->missed >= LIVENESS_MISSES && (!watch->since_ns || now - watch->since_ns >= LIVENESS_MISSES * interval);
+}
+
 int liveness_look(const struct store *store, const char *mount, unsigned int heartbeat, struct liveness_watch *watch)
 {
 	uint64_t (*clock)(void) = watch->clock ? watch->clock : monotonic_ns;
@@ -193,7 +199,7 @@ int liveness_look(const struct store *store, const char *mount, unsigned int hea
 	int rc;
 
 	if (watch->seen && !watch->cut_off_ns && began - watch->looked_ns < interval)
-		return watch->missed >= LIVENESS_MISSES;
+		return is_silent(watch, began, interval);
 	rc = stat_beat(store, mount, &st);
 	ended = clock();
 	if (rc < 0) {
@@ -210,7 +216,7 @@ int liveness_look(const struct store *store, const char *mount, unsigned int hea
 		watch->missed = 0;
 	else if (watch->missed < LIVENESS_MISSES)
 		watch->missed++;
-	return watch->missed >= LIVENESS_MISSES;
+	return is_silent(watch, ended, interval);
 }
 
 int liveness_judge(const struct store *store, const struct liveness *liveness, const char *path,

@@ -61,6 +61,8 @@ struct liveness_watch {
 	int missed;		/* in a row; below 0 for a while after a time in which we could not ask */
 	uint64_t looked_ns;	/* when it was last looked at */
 	uint64_t cut_off_ns;	/* since when we can not ask; 0: we can */
+	uint64_t since_ns;	/* since when the caller knows of the claim or join that he asks about: who made it was alive then, whatever was missed of his mount
+				   before. 0: he asks about no other than before */
 	uint64_t (*clock)(void); /* CLOCK_MONOTONIC in ns when NULL */
 };
 

@@ -64,6 +64,32 @@ class Signs(Two):
         self.assertEqual(self.status(self.on_b)["reason"], "owner died")
         self.b.await_log(r"owner died: the mount on \S+ through which trial 'parent' was writing is gone")
 
+    def test_what_is_begun_by_a_mount_that_was_taken_for_dead_is_not_taken_from_it(self):
+        """It goes on at once, and the other one has just found that it missed so many heartbeats."""
+        self.agent("parent")("os.mkdir(d); open(d + '/a', 'wb').write(data)", d=self.on_a, data=CONTENT)
+        reading = self.agent("child").start("open(d + '/a', 'rb').read()", d=self.on_b).parked()
+        self.stop(self.a)
+        reading.fails("EOWNERDEAD", patience=10 * DEAD_AFTER)
+        self.go_on(self.a)
+        other = self.agent("other")
+        other("os.mkdir(d); file = open(d + '/a', 'wb')", d=self.a.path + "/next")
+        reading = self.agent("child").start("open(d + '/a', 'rb').read()", d=self.b.path + "/next")
+        self.assertFalse(reading.done(2 * DEAD_AFTER), "the writer lives")
+        other("file.write(data), file.close()", data=OTHER)
+        self.ctl("seal", self.a.path + "/next", trial="other")
+        self.assertEqual(reading.value(), OTHER)
+
+    def test_short_checkpoints_one_after_the_other_between_heartbeats(self):
+        """A mount that writes nothing gives no heartbeat, and that is not held against it the next time."""
+        for number in range(3 * DEAD_AFTER):
+            writer = self.agent("parent-%d" % number)
+            writer("os.mkdir(d); open(d + '/a', 'wb').write(data)", d="%s/p%d" % (self.a.path, number), data=CONTENT)
+            reading = self.agent("child").start("open(d + '/a', 'rb').read()", d="%s/p%d" % (self.b.path, number)).parked()
+            self.ctl("seal", "%s/p%d" % (self.a.path, number), trial="parent-%d" % number)
+            self.assertEqual(reading.value(), CONTENT)
+            writer.kill()
+            time.sleep(BEAT)  # the next look counts
+
     def test_file_is_there_before_the_first_claim_and_gone_after_the_mount(self):
         self.assertEqual(self.beats(), {})
         self.agent("parent")("os.mkdir(d); open(d + '/a', 'wb').write(data)", d=self.on_a, data=CONTENT)

@@ -155,6 +155,28 @@ static void silent_mount_is_dead_after_so_many_intervals_and_not_before(void **s
 	scratch_close(&scratch);
 }
 
+static void what_was_missed_before_a_claim_is_not_held_against_it(void **state)
+{
+	struct liveness_watch watch = {0};
+
+	setup();
+	beat(1);
+	look(&watch);
+	/* It writes nothing, and so gives no heartbeat. */
+	for (int i = 0; i < LIVENESS_MISSES; i++)
+		look_after(&watch, 5);
+	assert_int_equal(look(&watch), 1);
+	watch.since_ns = now_ns;
+	assert_int_equal(look(&watch), 0);
+	for (int i = 1; i < LIVENESS_MISSES; i++)
+		assert_int_equal(look_after(&watch, 5), 0);
+	assert_int_equal(look_after(&watch, 5), 1);
+	/* What was claimed before it fell silent is another matter. */
+	watch.since_ns = 1;
+	assert_int_equal(look(&watch), 1);
+	scratch_close(&scratch);
+}
+
 static void mount_without_a_file_is_silent_like_any_other(void **state)
 {
 	struct liveness_watch watch = {0};
@@ -363,6 +385,7 @@ int main(void)
 		cmocka_unit_test(options_decide_and_locks_are_tried),
 		cmocka_unit_test(mount_that_beats_lives),
 		cmocka_unit_test(silent_mount_is_dead_after_so_many_intervals_and_not_before),
+		cmocka_unit_test(what_was_missed_before_a_claim_is_not_held_against_it),
 		cmocka_unit_test(mount_without_a_file_is_silent_like_any_other),
 		cmocka_unit_test(long_sleep_of_the_waiter_counts_as_one_interval),
 		cmocka_unit_test(time_in_which_the_waiter_could_not_ask_does_not_count),

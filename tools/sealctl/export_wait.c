@@ -23,7 +23,7 @@ struct pace {
 	struct state state;  /* as it was read last */
 	bool known;	     /* it was */
 	struct liveness_watch watch;
-	char mount[STORE_TOKEN_SIZE]; /* whose heartbeats `watch` has seen */
+	char claim[STORE_TOKEN_SIZE]; /* whose mount's heartbeats `watch` has seen, since it was claimed */
 };
 
 /* Sleeps until the next look; -ETIMEDOUT when there is none before the deadline. */
@@ -49,9 +49,9 @@ static bool judge_writer(const struct export_dir *export, const char *path, stru
 	if (pace->state.kind != STATE_OPEN || call_now_ns() < pace->judge_ns)
 		return false;
 	pace->judge_ns = call_now_ns() + (export->store->local ? 0 : JUDGE_NS);
-	if (strcmp(pace->mount, claim->mount) != 0) {
+	if (strcmp(pace->claim, claim->token) != 0) {
 		pace->watch = (struct liveness_watch){0};
-		strcpy(pace->mount, claim->mount);
+		strcpy(pace->claim, claim->token);
 	}
 	if (liveness_judge(export->store, &export->liveness, path, claim, &pace->watch,
 			   pace->seen.folder >= 0 ? &pace->seen.lock_file : NULL) <= 0 ||
