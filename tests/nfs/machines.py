@@ -56,6 +56,11 @@ def command(*argv, patience=None):
     return done.stdout.decode()
 
 
+def limit(seconds):
+    """What something may take that consists of waiting; where idle time costs nothing a busy machine does not make it longer."""
+    return seconds * (1 if TRAVELS else SLOWNESS)
+
+
 def count_of(number, travelling):
     """How many rounds a test can afford: `travelling` of them where idle time costs nothing."""
     return travelling if TRAVELS else number

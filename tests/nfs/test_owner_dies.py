@@ -7,7 +7,7 @@ bed: also
 from machines import *
 
 # What a waiter may take to learn of it, besides the lease: to look, to try the lock, to write the end.
-SOON = 5 * SLOWNESS
+SOON = limit(5)
 
 
 @in_versions("4.2", "4.1", "4.0")
