@@ -187,7 +187,7 @@ class Locks(SealfsTest):
         readers[0](TAKE.format(EX))
         self.assertFalse(self.taken(readers[1], SH))
         readers[0]("file.close()")
-        self.assertTrue(self.taken(readers[1], SH))
+        until(lambda: self.taken(readers[1], SH), "the first mount to hear of the close")
 
     def test_counter_of_many_who_are_interrupted_at_times(self):
         """Nobody has it together with another, and no lock stays with who gave up."""
