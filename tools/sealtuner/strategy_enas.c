@@ -8,8 +8,8 @@
  * them. Their results teach the controller.
  *
  * The controller is no LSTM but the policy of policy.h. Its weight of the entropy is the published one (0.0001). The
- * published rate (0.00035 with Adam) is for half a million decisions; an experiment has hundreds, so the
- * defaults of rate and baseline are larger.
+ * published rate (0.00035 with Adam) is for half a million decisions; an experiment has hundreds, so the default is
+ * larger. How slowly the baseline moves is not published.
  */
 #include <errno.h>
 #include <string.h>
