@@ -88,7 +88,7 @@ class Manager:
         self.automatic = False
         self.failure = None
         if REAL:
-            websocket = not os.path.exists(os.path.join(REAL.split(":")[0], "nni/runtime/protocol.py"))
+            websocket = not os.path.exists(os.path.join(REAL.split(":", 1)[0], "nni/runtime/protocol.py"))
         self.start_dispatcher({"tuner": dict(tuner, codeDirectory=self.place)}, websocket)
         self.send("IN", json.dumps(search_space or {}))
         self.until(lambda: self.initialized, "the tuner's initialisation")
@@ -105,7 +105,7 @@ class Manager:
         env = {"SDK_PROCESS": "dispatcher", "NNI_MODE": "create", "NNI_CHECKPOINT_DIRECTORY": self.top, "NNI_LOG_DIRECTORY": self.top,
                "NNI_LOG_LEVEL": "info", "NNI_INCLUDE_INTERMEDIATE_RESULTS": "false"}
         if websocket:
-            self.bridge = Bridge(into, outof)
+            self.bridge = Bridge(into, outof, os.path.exists(os.path.join(REAL.split(":", 1)[0], "nni/runtime/command_channel")))
             argv, fds = [], []
             env["NNI_TUNER_COMMAND_CHANNEL"] = self.bridge.url
         else:
@@ -256,10 +256,11 @@ class Manager:
 
 
 class Bridge:
-    """The manager's end of the websocket form: passes on what is in the pipes."""
+    """The manager's end of the websocket form: passes on what is in the pipes. `objects`: as NNI 3.0 has it, a message is a JSON object."""
 
-    def __init__(self, into, outof):
+    def __init__(self, into, outof, objects):
         import websockets
+        self.objects = objects
         self.websockets = websockets
         self.into, self.outof = into, outof
         self.loop = asyncio.new_event_loop()
@@ -288,16 +289,24 @@ class Bridge:
             with contextlib.suppress(asyncio.IncompleteReadError):
                 while True:
                     header = await reader.readexactly(16)
-                    await socket.send((header[:2] + await reader.readexactly(int(header[2:]))).decode())
+                    await socket.send(self.encode(header[:2].decode(), (await reader.readexactly(int(header[2:]))).decode()))
         task = asyncio.ensure_future(forward())
         with contextlib.suppress(self.websockets.ConnectionClosed):
             while True:
-                message = await socket.recv()
-                data = message[2:].encode()
-                os.write(self.outof, b"%b%014d%b" % (message[:2].encode(), len(data), data))
+                command, text = self.decode(await socket.recv())
+                data = text.encode()
+                if len(command) == 2:  # not that it takes its leave
+                    os.write(self.outof, b"%b%014d%b" % (command.encode(), len(data), data))
         task.cancel()
         transport.close()
         self.done.set()
+
+    def encode(self, command, text):
+        return json.dumps({"type": command, "content": text}) if self.objects else command + text
+
+    def decode(self, message):
+        content = json.loads(message) if self.objects else {"type": message[:2], "content": message[2:]}
+        return content["type"], content.get("content", "")
 
     def close(self):
         self.loop.call_soon_threadsafe(self.done.set)
