@@ -319,9 +319,22 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 	reply_status(req, error);
 }
 
+/* A hole is not read by who copies the file, and so would not be checked: all of what is sealed is data. */
+static off_t seek_in_checked(const struct handle *handle, off_t off, int whence)
+{
+	off_t size = (off_t)handle->sealed->manifest.entries[handle->index].size;
+
+	errno = off < 0 || off >= size ? ENXIO : EINVAL;
+	if (errno == EINVAL && whence == SEEK_DATA)
+		return off;
+	return errno == EINVAL && whence == SEEK_HOLE ? size : -1;
+}
+
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
 {
-	off_t result = lseek(handle_of(fi)->fd, off, whence);
+	struct handle *handle = handle_of(fi);
+
+	off_t result = handle->reader ? seek_in_checked(handle, off, whence) : lseek(handle->fd, off, whence);
 	if (result < 0)
 		reply_status(req, errno);
 	else
@@ -333,6 +346,11 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct 
 {
 	ssize_t copied;
 
+	/* blocks that are to be checked have to come by here: the kernel reads and writes them by itself then */
+	if (handle_of(fi_in)->reader) {
+		reply_status(req, EOPNOTSUPP);
+		return;
+	}
 	{
 		AS_CALLER(req);
 		copied = copy_file_range(handle_of(fi_in)->fd, &off_in, handle_of(fi_out)->fd, &off_out, len, (unsigned int)flags);

@@ -195,6 +195,44 @@ class Block_by_block(Verification):
         self.assertEqual(reader("os.pread(file, 4096, o)", o=3 * MEGABYTE + 4096), LARGE[3 * MEGABYTE + 4096:3 * MEGABYTE + 8192])
         mount.await_log("parent/large.*block 768")
 
+    def test_what_copy_file_range_copies_is_checked(self):
+        """cp does so: both files are on the same file system."""
+        self.make()
+        self.tamper("parent/large", 3 * MEGABYTE)
+        self.read_mount()
+        child = self.agent("child")
+        child("os.mkdir(d + '/child'); source = os.open(d + '/parent/large', os.O_RDONLY); target = os.open(d + '/child/copy', os.O_WRONLY | os.O_CREAT)", d=self.point)
+        copy = """
+            done = 0
+            while done < size:
+                count = os.copy_file_range(source, target, size - done, start + done, start + done)
+                if not count:
+                    break
+                done += count
+            result = done
+            """
+        self.assertEqual(child(copy, start=0, size=MEGABYTE + 5), MEGABYTE + 5)
+        with open(self.exported("child/copy"), "rb") as file:
+            self.assertEqual(file.read(), LARGE[:MEGABYTE + 5])
+        self.assertIn(child.error(copy, start=2 * MEGABYTE, size=2 * MEGABYTE), ("EBADMSG", "EIO"))
+        result = self.run_program(["/bin/cp", self.point + "/parent/large", self.point + "/child/by_cp"], trial="child")
+        self.assertEqual(result.status, 1, result)
+
+    def test_hole_that_was_punched_is_found_by_who_looks_for_holes(self):
+        """cp and tar take a hole for zeros, and do not read it."""
+        self.make()
+        path = self.exported("parent/large")
+        punched = self.run_program(["/usr/bin/fallocate", "--punch-hole", "--offset", str(2 * MEGABYTE), "--length", str(MEGABYTE), path], uid=0 if os.geteuid() == 0 else None)
+        self.assertEqual(punched.status, 0, punched)
+        self.read_mount()
+        child = self.agent("child")
+        child("file = os.open(d + '/parent/large', os.O_RDONLY)", d=self.point)
+        self.assertEqual(child("[os.lseek(file, 0, os.SEEK_HOLE), os.lseek(file, 2 << 20, os.SEEK_DATA), os.lseek(file, 5, os.SEEK_DATA)]"), [len(LARGE), 2 * MEGABYTE, 5])
+        self.assertEqual(child.error("os.lseek(file, n, os.SEEK_DATA)", n=len(LARGE)), "ENXIO")
+        for sparse in ("auto", "always", "never"):
+            result = self.run_program(["/bin/cp", "--sparse=" + sparse, self.point + "/parent/large", self.tmp + "/copy"], trial="child")
+            self.assertEqual(result.status, 1, result)
+
     def test_change_while_it_is_open_is_never_read(self):
         self.make()
         self.read_mount()
