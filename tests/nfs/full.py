@@ -3,6 +3,10 @@
 from machines import *
 
 
+# Bytes that are left when a seal begins.
+ROOMS = (0, 4 << 10, 8 << 10, 16 << 10, 24 << 10, 256 << 10)
+
+
 class FullTests:
     """For a MachinesTest whose export lies on a small disk."""
 
@@ -39,14 +43,14 @@ class FullTests:
         """, top=os.path.join(self.a.point, "run"))
         return self.b.trial("reader").start("open(path).read()", path=os.path.join(self.b.point, "run/model")).parked()
 
-    def save(self, trial, machine, size):
+    def save(self, trial, machine, size, path="run"):
         return trial.start("""
             os.makedirs(top, exist_ok=True)
             with open(top + "/model", "wb", buffering=0) as file:
                 for start in range(0, len(content), 1 << 20):
                     file.write(content[start:start + (1 << 20)])
                 os.fsync(file.fileno())
-        """, top=os.path.join(machine.point, "run"), content=pattern(size, size))
+        """, top=os.path.join(machine.point, path), content=pattern(size, size))
 
     def a_second_generation_works(self):
         self.give_room()
@@ -82,6 +86,32 @@ class FullTests:
         waiting.fails("EOWNERDEAD", patience=PATIENCE * 3)
         self.nothing_is_sealed()
         self.a_second_generation_works()
+
+    def test_wherever_in_a_seal_the_room_ends(self):
+        """There is more each time: for the digests, the manifest, the record of the end."""
+        self.a.mount()
+        self.b.mount()
+        content, sealed = pattern(1 << 20, 1 << 20), []
+        for left in ROOMS:
+            path = "run-%d" % left
+            writer, reader = self.a.trial("writer"), self.b.trial("reader")
+            self.save(writer, self.a, len(content), path).value()
+            waiting = reader.start("open(path, 'rb').read()", path=os.path.join(self.b.point, path, "model")).parked()
+            self.take_room(left)
+            result, told = starts_call(writer, self.a.point, CALL_SEAL, path).value()
+            if result == 0:
+                self.assertEqual(content, waiting.value())
+                self.assertEqual(0, self.run_program([self.sealctl_path, "verify", os.path.join(self.served, path)], uid=0).status)
+            else:
+                waiting.fails("EOWNERDEAD", patience=PATIENCE * 3)
+                self.assertNotIn("result: sealed", "".join(self.ends(path).values()))
+            sealed.append(result == 0)
+            self.give_room()
+            writer.close()
+            reader.close()
+        figure("NFS %s, %s: of seals with %s KiB left these succeeded: %s" % (
+            self.version, self.error, [left >> 10 for left in ROOMS], [left >> 10 for left, good in zip(ROOMS, sealed) if good]))
+        self.assertEqual([False, True], [sealed[0], sealed[-1]])
 
     def test_loss_that_nobody_asked_for_before_the_machine_forgot_it(self):
         """The client writes back by itself and meets a full disk; then there is room again, and neither file nor error is remembered."""

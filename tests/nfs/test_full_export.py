@@ -18,15 +18,15 @@ class FullExport(FullTests, MachinesTest):
 
     def take_room(self, left):
         room = os.statvfs("/export/small")
-        with open(self.hog, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, room.f_bavail * room.f_frsize - left - (64 << 10)))
-            if not left:
-                try:
-                    while True:
-                        os.write(file.fileno(), bytes(4096))
-                        os.lseek(file.fileno(), 0, os.SEEK_END)
-                except OSError:
-                    os.fsync(file.fileno())
+        with open(self.hog, "wb", buffering=0) as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, room.f_bavail * room.f_frsize - (64 << 10)))
+            file.seek(0, os.SEEK_END)
+            try:
+                while True:
+                    file.write(bytes(1024))
+            except OSError:
+                os.fsync(file.fileno())
+            os.ftruncate(file.fileno(), file.tell() - left)
 
     def give_room(self):
         if os.path.exists(self.hog):
