@@ -1,6 +1,6 @@
 """The NFS server is stopped and started, with its time of grace: nobody errs, nothing is lost.
 
-time limit: 400
+time limit: 900
 """
 
 from machines import *
@@ -77,6 +77,26 @@ class ServerRestarts(MachinesTest):
         command("server", "start")
         self.assertEqual(0, sealing.value(patience=PATIENCE * 5)[0], sealing.value())
         self.reads_what_was_sealed(reading)
+
+    def test_in_the_middle_of_its_seal(self):
+        """Whatever has just been done of it: the server goes away somewhere between the first request and the last."""
+        self.write().value()
+        began = time.monotonic()
+        self.writer.asks(self.a.point, CALL_SEAL, "run")
+        takes = time.monotonic() - began
+        for number in range(count_of(2, 5)):
+            path = "run-%d" % number
+            writer = self.a.trial("writer-%d" % number)
+            writer("os.mkdir(top); open(top + '/model', 'wb').write(content)", top=os.path.join(self.a.point, path), content=self.content)
+            reading = self.b.trial("reader").start("open(path, 'rb').read()", path=os.path.join(self.b.point, path, "model")).parked()
+            sealing = starts_call(writer, self.a.point, CALL_SEAL, path)
+            time.sleep(takes * number / 5)
+            self.away(1, ("crash", "stop")[number % 2])
+            self.assertEqual(0, sealing.value(patience=PATIENCE * 5)[0], sealing.value())
+            self.assertEqual(self.content, reading.value(patience=PATIENCE * 5))
+            self.assertEqual([1], sorted(self.ends(path)))
+            self.assertEqual(0, self.run_program([self.sealctl_path, "verify", os.path.join(self.served, path)], uid=0).status)
+            command("server", "await")
 
     def test_for_longer_than_a_lease(self):
         reading = self.read().parked()
