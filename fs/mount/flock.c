@@ -27,6 +27,7 @@
 struct flock_wait {
 	struct lock_wait wait;
 	int fd, operation;
+	bool asked;
 };
 
 static int try_lock(int fd, int operation)
@@ -36,8 +37,16 @@ static int try_lock(int fd, int operation)
 
 static int attempt(struct lock_wait *wait)
 {
-	const struct flock_wait *this = (const struct flock_wait *)wait;
-	return try_lock(this->fd, this->operation);
+	struct flock_wait *this = (struct flock_wait *)wait;
+	int error = try_lock(this->fd, this->operation);
+
+	/* to ask for another kind of lock gives the one back that is held, even if it is not had */
+	if (!this->asked)
+		lock_given_back(wait->node);
+	this->asked = true;
+	if (!error)
+		lock_drop_cache(wait);
+	return error;
 }
 
 static void discard(struct lock_wait *wait)
@@ -45,16 +54,15 @@ static void discard(struct lock_wait *wait)
 	free(wait);
 }
 
-/* 0: the request will be answered by others. */
-static int wait_for_lock(fuse_req_t req, const struct node *node, int fd, int operation)
+/* Until `until_ns`; 0: for as long as it takes. 0: the request will be answered by others. */
+static int wait_for_lock(fuse_req_t req, const struct node *node, int fd, int operation, uint64_t until_ns)
 {
 	struct flock_wait *this = calloc(1, sizeof(*this));
 
 	if (!this)
 		return -ENOMEM;
-	*this = (struct flock_wait){.wait = {.req = req, .node = node, .attempt = attempt, .discard = discard}, .fd = fd, .operation = operation};
-	if (operation & LOCK_NB)
-		this->wait.until_ns = waiters_now_ns() + CLOSING_NS;
+	*this = (struct flock_wait){
+		.wait = {.req = req, .node = node, .attempt = attempt, .discard = discard, .until_ns = until_ns}, .fd = fd, .operation = operation};
 	int error = lock_wait_begin(&this->wait);
 	if (error)
 		free(this);
@@ -102,19 +110,26 @@ static bool locked_here(struct mount *mount, struct node *node, const struct han
 	return found;
 }
 
+/* Who does not want to wait is answered after one more attempt, if no other handle here may be about to give it back. */
+static uint64_t patience(fuse_req_t req, struct node *node, const struct handle *handle, int operation)
+{
+	if (!(operation & LOCK_NB))
+		return 0;
+	return locked_here(mount_of(req), node, handle) ? waiters_now_ns() + CLOSING_NS : 1;
+}
+
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation)
 {
-	struct mount *mount = mount_of(req);
-	struct node *node = node_of(mount, ino);
-	int fd = lock_descriptor(req, handle_of(fi));
+	struct handle *handle = handle_of(fi);
+	struct node *node = node_of(mount_of(req), ino);
+	int fd = lock_descriptor(req, handle), error = fd < 0 ? fd : -EWOULDBLOCK;
 
-	int error = fd < 0 ? fd : try_lock(fd, operation);
-	/* to ask for another kind of lock gives the one back that is held, even if it is not had */
-	lock_given_back(node);
-	if (error == -EWOULDBLOCK && operation & LOCK_NB && !locked_here(mount, node, handle_of(fi))) {
-		error = try_lock(fd, operation); /* it may have been given back between the two looks */
-	} else if (error == -EWOULDBLOCK) {
-		error = wait_for_lock(req, node, fd, operation);
+	if (fd >= 0 && (operation & LOCK_UN || !lock_is_cached(handle))) {
+		error = try_lock(fd, operation);
+		lock_given_back(node); /* as in an attempt */
+	}
+	if (error == -EWOULDBLOCK) {
+		error = wait_for_lock(req, node, fd, operation, patience(req, node, handle, operation));
 		if (!error)
 			return;
 	}

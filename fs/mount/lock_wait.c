@@ -165,6 +165,19 @@ void lock_given_back(const struct node *node)
 	pthread_mutex_unlock(&waits.lock);
 }
 
+bool lock_is_cached(const struct handle *handle)
+{
+	return !handle->passthrough && !handle->node->key.entry;
+}
+
+void lock_drop_cache(const struct lock_wait *wait)
+{
+	struct mount *mount = mount_of(wait->req);
+
+	if (!io_is_passed_through(mount, (struct node *)wait->node))
+		fuse_lowlevel_notify_inval_inode(mount->session, number_of(mount, wait->node), 0, 0);
+}
+
 void lock_wait_end(void)
 {
 	struct lock_wait *wait, *next;

@@ -23,6 +23,14 @@ struct lock_wait {
 int lock_wait_begin(struct lock_wait *wait);
 /* A lock of the node's may have been given back: whoever waits for it is next. */
 void lock_given_back(const struct node *node);
+/*
+ * What the kernel keeps of the content may be older than what was written on another mount, or machine, under a lock until now; neither size nor time need tell. Then
+ * that is dropped by lock_drop_cache() once the lock is had: in an attempt, since the kernel may have to wait for other requests. What it passes through it does not
+ * keep, and what is sealed does not change.
+ */
+bool lock_is_cached(const struct handle *handle);
+void lock_drop_cache(const struct lock_wait *wait);
+
 /* Answers all that wait with ENOTCONN, and ends the thread. The session must be there still, and no request may come any more. */
 void lock_wait_end(void);
 

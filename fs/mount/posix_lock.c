@@ -170,13 +170,6 @@ static int set_lock(int fd, const struct flock *range)
 	return errno == EACCES ? -EAGAIN : -errno;
 }
 
-/* What the kernel keeps of the content may be older than what was written on another machine under a lock until now. Where it passes content through it keeps none. */
-static void drop_cache(fuse_req_t req, const struct node *node)
-{
-	struct mount *mount = mount_of(req);
-	fuse_lowlevel_notify_inval_inode(mount->session, number_of(mount, node), 0, 0);
-}
-
 static int attempt(struct lock_wait *wait)
 {
 	struct posix_wait *this = (struct posix_wait *)wait;
@@ -184,8 +177,8 @@ static int attempt(struct lock_wait *wait)
 
 	if (!error)
 		revive(this->owner); /* another thread of his may have closed a descriptor while this one waited */
-	if (!error && !io_is_passed_through(mount_of(wait->req), (struct node *)wait->node))
-		drop_cache(wait->req, wait->node);
+	if (!error)
+		lock_drop_cache(wait);
 	return error;
 }
 
@@ -229,7 +222,6 @@ static void give_back(struct handle *handle, uint64_t id, const struct flock *ra
 void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock, int may_wait)
 {
 	struct handle *handle = handle_of(fi);
-	struct mount *mount = mount_of(req);
 	struct owner *owner;
 
 	/* nobody writes what is sealed, so nobody is kept from reading it */
@@ -247,12 +239,12 @@ void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct 
 		reply_status(req, error);
 		return;
 	}
-	bool through = io_is_passed_through(mount, handle->node);
-	error = through ? set_lock(owner->fd, lock) : -EAGAIN;
+	bool cached = lock_is_cached(handle);
+	error = cached ? -EAGAIN : set_lock(owner->fd, lock);
 	/* a lock to read in place of one to write lets others in */
 	if (!error && lock->l_type == F_RDLCK)
 		lock_given_back(handle->node);
-	if (error == -EAGAIN && (may_wait || !through)) {
+	if (error == -EAGAIN && (may_wait || cached)) {
 		error = let_wait(req, handle->node, owner, lock, !may_wait);
 		if (!error)
 			return;

@@ -221,6 +221,19 @@ class Locks(SealfsTest):
         self.assertEqual(self.bare("os.pread(file.fileno(), 10, 0)"), b"%010d" % (100 * len(workers)))
         self.assertTrue(self.taken(self.here, EX))
 
+    def test_content_is_read_anew_under_a_lock(self):
+        """Though neither size nor time tell of a change."""
+        for take in (TAKE.format(SH + NB), TAKE.format(EX)):
+            before = self.here("os.pread(file.fileno(), 10, 0)")
+            self.bare("""
+                status = os.stat(file.fileno())
+                os.pwrite(file.fileno(), data, 0)
+                os.utime(file.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+                """, data=before[::-1])
+            self.here(take)
+            self.assertEqual(self.here("os.pread(file.fileno(), 10, 0)"), before[::-1])
+            self.here(TAKE.format(UN))
+
     def test_appends_of_two_mounts_are_all_there(self):
         code = """
             fd = os.open(p, os.O_WRONLY | os.O_APPEND)
