@@ -24,7 +24,9 @@ class Handoff(SealfsTest):
         with open(out) as file:
             report = json.load(file)
         self.assertEqual({name: len(several) for name, several in report["seconds"].items()}, {"end": 1, "script": 1, "save": 1, "launch": 1, "after": 1})
-        self.assertGreater(min(ratio for several in report["ratios"].values() for ratio in several.values()), 1)
+        # `end` waits until the parent's process is gone, which on a loaded machine takes as long as to start a child
+        self.assertEqual(set(report["ratios"]), {"end", "script", "save"})
+        self.assertGreater(min(ratio for name in ("script", "save") for ratio in report["ratios"][name].values()), 1)
         self.assertLess(report["gone"][0], report["seconds"]["end"][0])
         self.assertGreater(report["gone"][0], 0)
         self.assertEqual(os.listdir(self.tmp), ["out.json"])
