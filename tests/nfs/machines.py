@@ -253,6 +253,7 @@ class Machine:
             self.pid = int(file.read())
         self.point = None  # of its last mount
         self.cut = self.dropping = self.without_server = False
+        self.tcp = None
 
     @property
     def nfs(self):
@@ -308,6 +309,12 @@ class Machine:
                                                       ("replace", "10.99.0.1", "lladdr", "02:00:00:00:00:01", "nud", "permanent")), "dev", "eth0")
         self.without_server = state == "down"
 
+    def tcp_waits(self, seconds):
+        """At least so long for the first answer, then twice as long, and so on; None: as usual."""
+        command(ON, self.name, "/sbin/ip", "route", "change", "10.99.0.0/24", "dev", "eth0",
+                *(("rto_min", "%dms" % (seconds * 1000)) if seconds else ()))
+        self.tcp = seconds
+
     def datagrams(self, what):
         """Those to other clients: "drop" or "pass"."""
         command("datagrams", self.name, what)
@@ -357,6 +364,8 @@ class MachinesTest(SealfsTest):
                 machine.datagrams("pass")
             if machine.without_server:
                 machine.server_path("up")
+            if machine.tcp:
+                machine.tcp_waits(None)
         Machine.mounting.clear()
         super().clean_up()
         shutil.rmtree(self.served, ignore_errors=True)

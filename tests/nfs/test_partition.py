@@ -9,16 +9,22 @@ import random
 from machines import *
 
 # idle time makes most of a round: where it costs something there are fewer
-ROUNDS = {"4.2": count_of(4, 60), "4.1": count_of(2, 40)}
+ROUNDS = {"4.2": count_of(4, 40), "4.1": count_of(2, 30), "3": count_of(2, 30)}
 
 
-@in_versions("4.2", "4.1")
-class Partition(MachinesTest):
+class Races:
+    """Of a MachinesTest."""
+
+    options = ()  # of the mounts
+
+    def partition(self, chance):
+        """Prepares one. When the machine's network is plugged in again, and when what it had to say gets through, in seconds after the cut."""
+        raise NotImplementedError
 
     def test_there_is_one_end_and_all_machines_agree(self):
         chance = random.Random(self.version)
-        self.a.mount()
-        self.b.mount()
+        self.a.mount(*self.options)
+        self.b.mount(*self.options)
         server = Mount(self, self.served, self.make_dir("server"), self.mode.options, name="sealfs on the server")
         self.mounted.append(server)
         self.asker = self.agent("somebody")
@@ -34,20 +40,19 @@ class Partition(MachinesTest):
     def round(self, path, chance):
         content = pattern(20000, len(path) + int(path[4:]))
         writer, reader = self.a.trial("writer"), self.b.trial("reader")
+        plugged, through = self.partition(chance)
         writer("""
             os.mkdir(top)
             with open(top + "/model", "wb") as file:
                 file.write(content)
         """, top=os.path.join(self.a.point, path), content=content)
         waiting = reader.start("open(path, 'rb').read()", path=os.path.join(self.b.point, path, "model")).parked()
-        # the seal begins somewhere between long before and just after the moment at which the lease of A's client expires;
-        # as TCP tries again in longer and longer intervals, its network comes back somewhat earlier
+        # the seal begins somewhere between long before and just after the moment at which the writer would be found dead
         self.a.link("down")
         cut = time.monotonic()
         sealing = None
-        back = LEASE + chance.uniform(-4, 3)
-        begin = chance.choice((0.1, chance.uniform(0, back), back + chance.uniform(0, 0.2)))
-        for when, step in sorted([(back, "up"), (begin, "seal")]):
+        begin = chance.choice((0.1, chance.uniform(0, through), through + chance.uniform(0, 0.2)))
+        for when, step in sorted([(plugged, "up"), (begin, "seal")]):
             time.sleep(max(0, cut + when - time.monotonic()))
             if step == "up":
                 self.a.link("up")
@@ -71,6 +76,31 @@ class Partition(MachinesTest):
         writer.close()
         reader.close()
         return "sealed" if sealed else "failed"
+
+
+@in_versions("4.2", "4.1")
+class Partition(Races, MachinesTest):
+    """The server's lease decides when the writer is dead."""
+
+    def partition(self, chance):
+        # as TCP tries again in longer and longer intervals, its network comes back somewhat earlier
+        back = LEASE + chance.uniform(-4, 3)
+        return back, back
+
+
+@in_versions("3")
+class PartitionByHeartbeats(Races, MachinesTest):
+    """The waiter finds the writer dead when it has seen no heartbeat for some 18 s."""
+
+    options = ("heartbeat=2",)
+    DOUBLINGS = 6
+
+    def partition(self, chance):
+        # a client of version 3 is heard when its TCP tries again, always twice as long after the last time: by itself after 12 and 25 s, never
+        # between. So the first interval is chosen
+        through = chance.uniform(8, 24)
+        self.a.tcp_waits(through / (2 ** self.DOUBLINGS - 1))
+        return through - 1, through
 
 
 if __name__ == "__main__":
