@@ -225,7 +225,7 @@ void handle_free(struct mount *mount, struct handle *handle);
 void handles_free_all(struct mount *mount);
 /*
  * Bytes of a sealed file that the kernel reads by way of the daemon, once, and keeps: a request more at first than to pass it through takes, and at each further
- * open two ioctls less. That pays from the second open on for 4 KiB, from the third for 8, from the fifth for 16; and what is kept lies in memory twice.
+ * open two ioctls less. That pays from the second open on for 4 KiB, from about the sixth for 8; and what is kept lies in memory twice.
  */
 #define IO_KEPT_SIZE 8192
 /* Before io_attach(), of a sealed file that was found good while it had these attributes: decides whether it is small enough for that. May the kernel keep what it
