@@ -116,8 +116,9 @@ static bool is_told(pid_t child, const struct signalfd_siginfo *info)
 int run_child_wait(pid_t child, int signals, bool *told, int *status)
 {
 	struct signalfd_siginfo info;
+	pid_t ended;
 
-	while (waitpid(child, status, WNOHANG) == 0) {
+	while ((ended = waitpid(child, status, WNOHANG)) == 0) {
 		ssize_t size = read(signals, &info, sizeof(info));
 
 		if (size < 0 && errno != EINTR)
@@ -131,5 +132,5 @@ int run_child_wait(pid_t child, int signals, bool *told, int *status)
 			return 0;
 		}
 	}
-	return 0;
+	return ended < 0 ? -errno : 0; /* how it ended nobody knows then, so it has not ended well */
 }
