@@ -106,7 +106,7 @@ static int create_file(fuse_req_t req, struct node *parent, const char *name, mo
 		gate_write_opened(mount->gate, checkpoint, caller->tid, (flags & O_ACCMODE) == O_RDWR, &handle->writing);
 	bool confirmed = spot->top && spot_answer(spot) == GATE_WRITER;
 	int left_out = confirmed && (flags & O_ACCMODE) != O_RDONLY ? O_TRUNC : 0;
-	handle->fd = open_or_make(req, parent, name, flags & ~left_out, mode);
+	handle->fd = open_or_make(parent, name, flags & ~left_out, mode);
 	int error = handle->fd < 0 ? handle->fd : 0;
 	if (!error && confirmed)
 		error = confirm_made(mount, spot, handle->fd, flags);

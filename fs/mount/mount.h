@@ -215,7 +215,7 @@ int admit_reader(fuse_req_t req, struct node *node, enum gate_want want, bool ma
 /* Opens the node's own file, never another that took its name meanwhile: that is -ESTALE, and the kernel walks the path again. A descriptor, and its attributes; or -errno; -EINTR. */
 int open_node(fuse_req_t req, struct node *node, int flags, struct stat *attributes);
 /* Opens the file of that name for the request, or makes it. -ESTALE: something that is no file has come under the name since it was looked up. */
-int open_or_make(fuse_req_t req, struct node *parent, const char *name, int flags, mode_t mode);
+int open_or_make(struct node *parent, const char *name, int flags, mode_t mode);
 
 /* ---- io.c ---- */
 struct handle *handle_new(struct mount *mount, struct node *node, int fd);

@@ -14,12 +14,12 @@
  * Never waits in the export: a FIFO may have been put where a file was. Where somebody has a lease on the file (an NFS server that has delegated it), the kernel has
  * it called back then, but says EAGAIN; who did not ask for that waits here, until it is given back or taken away (/proc/sys/fs/lease-break-time), and can be killed.
  */
-static int open_patiently(fuse_req_t req, int directory, const char *name, int flags, mode_t mode)
+static int open_patiently(fuse_req_t req, int directory, const char *name, int flags)
 {
 	struct timespec pause = {.tv_nsec = PAUSE_NS};
 
 	for (;;) {
-		int fd = openat(directory, name, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode);
+		int fd = openat(directory, name, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (fd >= 0)
 			return fd;
 		if (errno != EAGAIN || flags & O_NONBLOCK)
@@ -74,7 +74,7 @@ int open_node(fuse_req_t req, struct node *node, int flags, struct stat *attribu
 	if (error)
 		return open_unlinked(mount, node, flags, attributes);
 	/* what is not the node's file must not be truncated */
-	int fd = open_patiently(req, place.directory, place.name, (flags & ~O_TRUNC) | O_NOFOLLOW, 0);
+	int fd = open_patiently(req, place.directory, place.name, (flags & ~O_TRUNC) | O_NOFOLLOW);
 	place_put(&place);
 	if (fd < 0)
 		return fd == -ENOENT ? -ESTALE : left_to_the_kernel(fd);
@@ -90,13 +90,14 @@ int open_node(fuse_req_t req, struct node *node, int flags, struct stat *attribu
 	return error;
 }
 
-int open_or_make(fuse_req_t req, struct node *parent, const char *name, int flags, mode_t mode)
+int open_or_make(struct node *parent, const char *name, int flags, mode_t mode)
 {
 	struct stat attributes;
 
-	int fd = open_patiently(req, parent->directory, name, (flags & ~O_DIRECT) | O_CREAT | O_NOFOLLOW, mode);
+	int fd = openat(parent->directory, name, (flags & ~O_DIRECT) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode);
+	/* the kernel has the directory locked meanwhile: a lease on a file that came under the name is waited for when the kernel opens that one */
 	if (fd < 0)
-		return left_to_the_kernel(fd);
+		return errno == EAGAIN ? -ESTALE : left_to_the_kernel(-errno);
 	if (!fstat(fd, &attributes) && S_ISREG(attributes.st_mode))
 		return fd;
 	close(fd);
