@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 #include "places.h"
 #include "sealfs/log.h"
 #include "session.h"
+
+#define MEMORY_KEPT (1280 << 10) /* bytes: a buffer for hashing is smaller, and need not be had anew each time */
 
 #define EXIT_USAGE 2
 #define NFS_MAGIC 0x6969
@@ -351,6 +354,9 @@ int main(int argc, char **argv)
 
 	if (store_guard_standard())
 		return EXIT_FAILURE;
+	/* the end of what a thread's allocations have taken is kept up to a size that grows, to tens of megabytes, when something large is freed: unless it is fixed */
+	mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT);
+	mallopt(M_MMAP_THRESHOLD, MEMORY_KEPT);
 	if (options_parse(argc, argv, &options)) {
 		options_free(&options);
 		return EXIT_USAGE;

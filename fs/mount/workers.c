@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -236,6 +237,16 @@ static bool is_short(const struct fuse_buf *request)
 	}
 }
 
+/* The pages that lie between these are of no use to anybody. */
+static void give_back(const char *from, const char *to)
+{
+	const uintptr_t page = 4096;
+	uintptr_t first = ((uintptr_t)from + page - 1) / page * page, end = (uintptr_t)to / page * page;
+
+	if (first < end)
+		madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
 /*
  * The kernel forgets tens of thousands of names in one request, so large as else only writes are, and seldom: every thread that has ever had one would keep a
  * mebibyte for it.
@@ -243,12 +254,9 @@ static bool is_short(const struct fuse_buf *request)
 static void give_back_forgotten(const struct fuse_buf *request)
 {
 	const struct fuse_in_header *header = request->mem;
-	const uintptr_t page = 4096;
 
-	if (request->flags & FUSE_BUF_IS_FD || request->size < LARGE_FORGET || header->opcode != FUSE_BATCH_FORGET)
-		return;
-	uintptr_t first = ((uintptr_t)request->mem + page - 1) / page * page, last = ((uintptr_t)request->mem + request->size) / page * page;
-	madvise((void *)first, last - first, MADV_DONTNEED);
+	if (!(request->flags & FUSE_BUF_IS_FD) && request->size >= LARGE_FORGET && header->opcode == FUSE_BATCH_FORGET)
+		give_back(request->mem, (const char *)request->mem + request->size);
 }
 
 static void rouse_watch(struct workers *workers)
@@ -271,14 +279,19 @@ static void end_session(struct workers *workers, int error)
 
 ENDS_ANYWHERE static int receive(struct worker *worker)
 {
+	struct fuse_buf *buffer = &worker->buffer;
+	bool first = !buffer->mem;
 	int result, before;
 
 	/* so it is waked at the end; libfuse's loops do the same */
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
 	do {
-		result = fuse_session_receive_buf(worker->workers->session, &worker->buffer);
+		result = fuse_session_receive_buf(worker->workers->session, buffer);
 	} while (result == -EINTR && !fuse_session_exited(worker->workers->session));
 	pthread_setcancelstate(before, NULL);
+	/* where names were kept until now the allocator makes it of their pages, and most requests need but one of 257 */
+	if (first && result > 0 && !(buffer->flags & FUSE_BUF_IS_FD))
+		give_back((const char *)buffer->mem + result, (const char *)buffer->mem + malloc_usable_size(buffer->mem));
 	return result;
 }
 
