@@ -90,7 +90,7 @@ class Throughput(MachinesTest):
                 taken[top.startswith(self.a.point)] = self.write(top, "file")
                 self.writer("os.unlink(top + '/file')", top=top)
             return taken[False], taken[True]
-        self.compare("writing", SIZE, 8, measure)
+        self.compare("writing", SIZE, 24, measure)
 
     def test_reading_what_is_verified(self):
         self.write(self.a.point + "/run", "file")
